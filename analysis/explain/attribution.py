@@ -1,0 +1,237 @@
+"""Attribution: which inputs an answer rests on. Captum does the work; each method is one entry.
+
+References: Captum (Kokhlikyan et al. 2020); the papers of the methods are named in their entries.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from captum import attr
+from torch import Tensor, fx, nn
+
+from analysis.errors import AttributionError
+from analysis.importance.signals import signal_node
+from analysis.network import Network
+
+Progress = Callable[[float], None]
+
+
+@dataclass(frozen=True)
+class Request:
+    """One batch to explain: `module` is a private copy, `target` None for a single output."""
+
+    module: fx.GraphModule
+    inputs: Tensor
+    target: Tensor | None
+    baseline: float
+    layer: str
+    seed: int
+
+
+@dataclass(frozen=True)
+class Method:
+    """An attribution method: `compute` gives one value per input value, shape (N, ...).
+
+    `batch` examples are explained at a time, so that progress moves and memory stays small.
+    """
+
+    name: str
+    label: str
+    sentence: str
+    compute: Callable[[Request], Tensor]
+    batch: int = 64
+    needs_layer: bool = False
+    needs_relu: bool = False
+
+
+def _saliency(request: Request) -> Tensor:
+    return attr.Saliency(request.module).attribute(request.inputs, target=request.target)
+
+
+def _input_x_gradient(request: Request) -> Tensor:
+    return attr.InputXGradient(request.module).attribute(request.inputs, target=request.target)
+
+
+def _integrated_gradients(request: Request) -> Tensor:
+    return attr.IntegratedGradients(request.module).attribute(
+        request.inputs, request.baseline, target=request.target, n_steps=32, internal_batch_size=256
+    )
+
+
+def _gradient_shap(request: Request) -> Tensor:
+    torch.manual_seed(request.seed)
+    baselines = torch.full_like(request.inputs[:1], request.baseline)
+    return attr.GradientShap(request.module).attribute(
+        request.inputs, baselines, target=request.target, n_samples=16, stdevs=0.1
+    )
+
+
+def _deep_lift(request: Request) -> Tensor:
+    return attr.DeepLift(request.module).attribute(
+        request.inputs, torch.full_like(request.inputs, request.baseline), target=request.target
+    )
+
+
+def _guided_backprop(request: Request) -> Tensor:
+    return attr.GuidedBackprop(request.module).attribute(request.inputs, target=request.target)
+
+
+def _occlusion(request: Request) -> Tensor:
+    shape = request.inputs.shape[1:]
+    window, stride = [1] * len(shape), [1] * len(shape)
+    if len(shape) == 3:  # an image: a patch of about a seventh of its side, through all channels
+        side = max(1, shape[-1] // 7)
+        window = [shape[0], side, side]
+        stride = [shape[0], max(1, side // 2), max(1, side // 2)]
+    return attr.Occlusion(request.module).attribute(
+        request.inputs,
+        tuple(window),
+        strides=tuple(stride),
+        baselines=request.baseline,
+        target=request.target,
+        perturbations_per_eval=8,
+    )
+
+
+def _grad_cam(request: Request) -> Tensor:
+    heard = request.module.get_submodule(request.layer)
+    maps = attr.LayerGradCam(request.module, heard).attribute(
+        request.inputs, target=request.target, relu_attributions=False
+    )
+    size = request.inputs.shape[2:]
+    spread = F.interpolate(maps.detach(), size=size, mode="bilinear", align_corners=False)
+    return spread.expand_as(request.inputs)
+
+
+_ALL = (
+    Method(
+        "saliency", "Saliency",
+        "How strongly the answer reacts to each input: the size of its gradient (Simonyan et al. 2014).",
+        _saliency,
+    ),
+    Method(
+        "input-x-gradient", "Input × gradient",
+        "The gradient times the input: what each input adds, to first order (Shrikumar et al. 2016).",
+        _input_x_gradient,
+    ),
+    Method(
+        "integrated-gradients", "Integrated gradients",
+        "Gradients gathered on the way from an empty input; they add up to the answer "
+        "(Sundararajan et al. 2017).",
+        _integrated_gradients, batch=16,
+    ),
+    Method(
+        "gradient-shap", "GradientShap",
+        "Shapley values approximated by gradients at noisy inputs (Lundberg & Lee 2017).",
+        _gradient_shap, batch=16,
+    ),
+    Method(
+        "deep-lift", "DeepLift",
+        "The answer's difference from an empty input, shared out by rules (Shrikumar et al. 2017).",
+        _deep_lift,
+    ),
+    Method(
+        "guided-backprop", "Guided backprop",
+        "The gradient with negative signals dropped at each ReLU (Springenberg et al. 2015).",
+        _guided_backprop, needs_relu=True,
+    ),
+    Method(
+        "occlusion", "Occlusion",
+        "How much the answer drops when a patch is blanked out (Zeiler & Fergus 2014).",
+        _occlusion, batch=16,
+    ),
+    Method(
+        "grad-cam", "GradCAM",
+        "Where a convolution's channels speak for the answer, coarsely (Selvaraju et al. 2017).",
+        _grad_cam, needs_layer=True,
+    ),
+)  # fmt: skip
+
+METHODS = {method.name: method for method in _ALL}
+
+
+def spatial_layers(network: Network) -> tuple[str, ...]:
+    """Layers whose output is a map over an image: what GradCAM can look at."""
+    return tuple(layer.name for layer in network.layers if len(layer.output_shape) == 3)
+
+
+def refusal(method: str, network: Network) -> str:
+    """Why `method` cannot explain `network`, as a sentence; empty if it can."""
+    entry = METHODS[method]
+    if entry.needs_layer and not spatial_layers(network):
+        return f"{entry.label} needs a convolution, and {network.name} has none."
+    if entry.needs_relu and not any(isinstance(m, nn.ReLU) for m in network.module.modules()):
+        return f"{entry.label} changes how ReLU passes gradients back, and {network.name} has no ReLU."
+    return ""
+
+
+def attribute(
+    network: Network,
+    method: str,
+    inputs: Tensor,
+    targets: Tensor | None,
+    *,
+    baseline: float = 0.0,
+    layer: str | None = None,
+    seed: int = 0,
+    progress: Progress = lambda share: None,
+) -> Tensor:
+    """Attribute the answers of `network` to its inputs.
+
+    Parameters
+    ----------
+    inputs : Tensor
+        (N, ...); neither they nor the network are modified.
+    targets : Tensor or None
+        Class to explain, (N,); None for a network with one output.
+    baseline : float
+        The value that means "nothing" in the inputs.
+    layer : str, optional
+        For GradCAM: the convolution to look at; default its last.
+
+    Returns
+    -------
+    Tensor
+        Same shape as `inputs`.
+
+    Raises
+    ------
+    AttributionError
+        If the method is unknown or does not suit the network.
+    """
+    if method not in METHODS:
+        raise AttributionError(f"There is no method {method!r}. Known: {', '.join(METHODS)}.")
+    reason = refusal(method, network)
+    if reason:
+        raise AttributionError(reason + " Choose another method.")
+    entry = METHODS[method]
+    heard = ""
+    if entry.needs_layer:
+        layer = layer or spatial_layers(network)[-1]
+        if layer not in spatial_layers(network):
+            raise AttributionError(
+                f"{entry.label} cannot look at {layer}. Choose one of {', '.join(spatial_layers(network))}."
+            )
+        node = signal_node(network, layer)
+        heard = str(node.target) if node.op == "call_module" else layer
+    module = copy.deepcopy(network.module)  # Captum hooks modules, and the network is shared
+    parts = []
+    with torch.enable_grad():
+        for start in range(0, len(inputs), entry.batch):
+            rows = slice(start, start + entry.batch)
+            request = Request(
+                module=module,
+                inputs=inputs[rows].detach().clone().requires_grad_(True),
+                target=None if targets is None else targets[rows],
+                baseline=baseline,
+                layer=heard,
+                seed=seed + start,
+            )
+            parts.append(entry.compute(request).detach())
+            progress(min(1.0, (start + entry.batch) / len(inputs)))
+    return torch.cat(parts)

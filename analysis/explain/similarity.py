@@ -1,0 +1,92 @@
+"""How alike two attributions of the same example are: four measures, one value an example."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy.stats import rankdata
+from torch import Tensor
+from torchmetrics.functional.image import structural_similarity_index_measure
+
+TOP_SHARE = 0.1
+
+
+@dataclass(frozen=True)
+class Similarity:
+    """A measure of two attribution batches (N, ...), giving (N,) values; 1 means equal."""
+
+    name: str
+    label: str
+    sentence: str
+    compute: Callable[[Tensor, Tensor], Tensor]
+    images_only: bool = False
+
+
+def spearman(before: Tensor, after: Tensor) -> Tensor:
+    """Correlation of ranks (Spearman 1904; ties share their mean rank), in [-1, 1].
+
+    Constant maps have no ranks: two of them are alike (1), one alone is unlike (0).
+    """
+    a = torch.from_numpy(rankdata(_flat(before).numpy(), axis=1))
+    b = torch.from_numpy(rankdata(_flat(after).numpy(), axis=1))
+    return _cosine(a - a.mean(dim=1, keepdim=True), b - b.mean(dim=1, keepdim=True))
+
+
+def cosine(before: Tensor, after: Tensor) -> Tensor:
+    """Cosine of the angle between the maps as vectors, in [-1, 1]."""
+    return _cosine(_flat(before), _flat(after))
+
+
+def top_overlap(before: Tensor, after: Tensor) -> Tensor:
+    """Share of the `TOP_SHARE` most important inputs, by size, that both maps name, in [0, 1]."""
+    a, b = _flat(before).abs(), _flat(after).abs()
+    count = max(1, round(TOP_SHARE * a.shape[1]))
+    chosen_a = torch.zeros_like(a).scatter_(1, a.argsort(dim=1, descending=True, stable=True)[:, :count], 1)
+    chosen_b = torch.zeros_like(b).scatter_(1, b.argsort(dim=1, descending=True, stable=True)[:, :count], 1)
+    return (chosen_a * chosen_b).sum(dim=1) / count
+
+
+def ssim(before: Tensor, after: Tensor) -> Tensor:
+    """Structural similarity (Wang et al. 2004) of (N, C, H, W) maps, each pair scaled to its own range."""
+    a, b = before.detach().double(), after.detach().double()
+    scale = torch.maximum(_flat(a).abs().amax(dim=1), _flat(b).abs().amax(dim=1))
+    scale = torch.where(scale > 0, scale, torch.ones_like(scale)).reshape(-1, *[1] * (a.dim() - 1))
+    sigma = 1.5 if min(a.shape[2:]) >= 16 else 0.5  # an 11-pixel window would cover all of a small image
+    result = structural_similarity_index_measure(
+        a / scale, b / scale, sigma=sigma, data_range=2.0, reduction="none"
+    )
+    assert isinstance(result, Tensor)
+    return result.reshape(-1)
+
+
+def similarities(before: Tensor, after: Tensor) -> dict[str, np.ndarray]:
+    """Every measure that suits the attributions' shape, each (N,) values."""
+    is_image = before.dim() == 4
+    return {
+        entry.name: entry.compute(before, after).numpy()
+        for entry in SIMILARITIES
+        if is_image or not entry.images_only
+    }
+
+
+SIMILARITIES: tuple[Similarity, ...] = (
+    Similarity("spearman", "Spearman", "Do they order the inputs alike?", spearman),
+    Similarity("cosine", "Cosine", "Do they point the same way?", cosine),
+    Similarity("top-overlap", "Top 10% overlap", "Do they name the same most important inputs?", top_overlap),
+    Similarity("ssim", "SSIM", "Do they look alike to the eye?", ssim, images_only=True),
+)
+
+
+def _flat(maps: Tensor) -> Tensor:
+    return maps.detach().double().flatten(1)
+
+
+def _cosine(a: Tensor, b: Tensor) -> Tensor:
+    norm_a, norm_b = a.norm(dim=1), b.norm(dim=1)
+    product = norm_a * norm_b
+    value = (a * b).sum(dim=1) / torch.where(product > 0, product, torch.ones_like(product))
+    both_empty = (norm_a == 0) & (norm_b == 0)
+    return torch.where(both_empty, torch.ones_like(value), value).clamp(-1, 1)

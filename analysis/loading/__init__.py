@@ -1,0 +1,1 @@
+"""Files to networks and data, without executing anything they contain."""

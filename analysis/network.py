@@ -1,0 +1,356 @@
+"""A loaded network: one fx graph of modules, its layers and its groups of coupled layers."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, fx, nn
+
+from analysis.errors import NetworkError
+
+LAYER_TYPES = (
+    nn.Conv1d,
+    nn.Conv2d,
+    nn.Conv3d,
+    nn.ConvTranspose1d,
+    nn.ConvTranspose2d,
+    nn.ConvTranspose3d,
+    nn.Linear,
+    nn.Embedding,
+)
+TRANSPOSED_TYPES = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+
+Side = Literal["out", "in"]
+Verdict = Literal["exact", "approximate", "refused"]
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A module that holds prunable weights.
+
+    `output_shape` is that of one example; `connections` is the number of weights (biases excluded).
+    """
+
+    name: str
+    type: str
+    shape: tuple[int, ...]
+    output_shape: tuple[int, ...]
+    parameters: int
+
+    @property
+    def connections(self) -> int:
+        """How many weights carry a signal in the dense layer."""
+        return _product(self.shape)
+
+
+@dataclass(frozen=True)
+class Slice:
+    """What one module loses with a group's channels.
+
+    ``entries[c]`` are the positions, along the module's output or input side, that go with the
+    group's channel c.
+    """
+
+    module: str
+    side: Side
+    entries: tuple[tuple[int, ...], ...]
+
+    def positions(self, channels: tuple[int, ...]) -> set[int]:
+        """All positions that go with `channels`."""
+        return {position for channel in channels for position in self.entries[channel]}
+
+
+@dataclass(frozen=True)
+class Group:
+    """Coupled layers that lose channels together; the unit of one channel slider.
+
+    `members` are the layers whose output channels go. `verdict` is the result of removing random
+    channels and comparing with the masked network: its largest difference is `deviation`.
+    A refused group has no slices; `reason` says why in words.
+    """
+
+    name: str
+    members: tuple[str, ...]
+    size: int
+    slices: tuple[Slice, ...] = ()
+    verdict: Verdict = "exact"
+    deviation: float = 0.0
+    reason: str = ""
+
+    @property
+    def is_prunable(self) -> bool:
+        """True if its slider is on."""
+        return self.verdict != "refused"
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """A network ready to be looked at, pruned and measured. It is never modified.
+
+    `module` is in eval mode, on the CPU, with one module per activation call;
+    `example_input` has shape (1, ...).
+    """
+
+    name: str
+    module: fx.GraphModule
+    example_input: Tensor
+    layers: tuple[Layer, ...]
+    groups: tuple[Group, ...] = ()
+
+    def layer(self, name: str) -> Layer:
+        """The layer called `name`; KeyError if there is none."""
+        return _named(self.layers, name)
+
+    def group(self, name: str) -> Group:
+        """The group called `name`; KeyError if there is none."""
+        return _named(self.groups, name)
+
+    def weight(self, layer: str) -> Tensor:
+        """The weight tensor of a layer, detached; do not write to it."""
+        return _weight(self.module.get_submodule(layer)).detach()
+
+    def parameters(self) -> int:
+        """Number of trainable values."""
+        return sum(p.numel() for p in self.module.parameters())
+
+
+def trace(module: nn.Module, example_input: Tensor, name: str) -> Network:
+    """Turn a module into a :class:`Network`. The module itself is copied, not modified.
+
+    Parameters
+    ----------
+    module : nn.Module
+        Any module that ``torch.fx`` can trace and that takes one tensor.
+    example_input : Tensor
+        Shape (N, ...) with N >= 1; its first example is kept to learn shapes and costs.
+    name : str
+        What plans and pages call the network.
+
+    Raises
+    ------
+    NetworkError
+        If fx cannot trace it, it cannot run on the example, it has no prunable layer, or a weight
+        is NaN or infinite.
+    """
+    root = copy.deepcopy(module).cpu().float().eval()
+    try:
+        graph_module = fx.GraphModule(root, fx.Tracer().trace(root))
+    except Exception as error:
+        raise NetworkError(
+            f"{name} cannot be drawn as a graph: {_first_line(error)}. torch.fx follows tensors, so the "
+            "forward pass must not branch on their values."
+        ) from error
+    _one_module_per_activation(graph_module)
+    return from_graph(name, graph_module, example_input[:1].detach().clone())
+
+
+def from_graph(name: str, module: fx.GraphModule, example_input: Tensor) -> Network:
+    """The :class:`Network` of an fx graph whose activations are modules already.
+
+    Raises
+    ------
+    NetworkError
+        As :func:`trace`.
+    """
+    module.eval()
+    for key, value in module.state_dict().items():
+        if value.is_floating_point() and not torch.isfinite(value).all():
+            bad = int((~torch.isfinite(value)).sum())
+            raise NetworkError(
+                f"{name}: {bad:,} of the {value.numel():,} values of {key} are NaN or infinite, so no "
+                "output means anything. Load weights from before training diverged."
+            )
+    try:
+        shapes = output_shapes(module, example_input)
+    except Exception as error:
+        raise NetworkError(
+            f"{name} does not run on an input of shape {tuple(example_input.shape)}: {_first_line(error)}"
+        ) from error
+    layers = tuple(
+        Layer(
+            name=layer_name,
+            type=type(layer).__name__,
+            shape=tuple(_weight(layer).shape),
+            output_shape=shapes[layer_name],
+            parameters=sum(p.numel() for p in layer.parameters()),
+        )
+        for layer_name, layer in called_modules(module)
+        if isinstance(layer, LAYER_TYPES)
+    )
+    if not layers:
+        raise NetworkError(f"{name} has no convolution, linear or embedding layer: nothing to prune.")
+    return Network(name, module, example_input, layers)
+
+
+def called_modules(module: fx.GraphModule) -> Iterator[tuple[str, nn.Module]]:
+    """The leaf modules in the order of their first call, each once."""
+    seen = set()
+    for node in module.graph.nodes:
+        if node.op == "call_module" and node.target not in seen:
+            seen.add(node.target)
+            yield node.target, module.get_submodule(node.target)
+
+
+def replace_modules(network: Network, changed: Mapping[str, nn.Module]) -> Network:
+    """A network with some modules replaced; all others are shared with `network`, not copied."""
+    source = network.module
+    root: dict[str, Any] = {}
+    for node in source.graph.nodes:
+        if node.op == "call_module":
+            root[node.target] = changed.get(node.target, source.get_submodule(node.target))
+        elif node.op == "get_attr":
+            root[node.target] = _attribute(source, node.target)
+    graph_module = fx.GraphModule(root, source.graph)
+    return from_graph(network.name, graph_module, network.example_input)
+
+
+def output_layers(module: fx.GraphModule) -> set[str]:
+    """Layers whose outputs reach the network's answer without passing another layer."""
+    found: set[str] = set()
+    pending = list(_output_node(module).all_input_nodes)
+    seen = set(pending)
+    while pending:
+        node = pending.pop()
+        if node.op == "call_module" and isinstance(module.get_submodule(str(node.target)), LAYER_TYPES):
+            found.add(str(node.target))
+            continue
+        pending += [n for n in node.all_input_nodes if n not in seen]
+        seen.update(node.all_input_nodes)
+    return found
+
+
+def out_dim(module: nn.Module) -> int:
+    """The dimension of a layer's weight that counts its output channels."""
+    return 1 if isinstance(module, (*TRANSPOSED_TYPES, nn.Embedding)) else 0
+
+
+def node_values(
+    module: fx.GraphModule, inputs: Tensor, wanted: set[fx.Node] | None = None
+) -> dict[fx.Node, Any]:
+    """Run the graph without hooks and return what the `wanted` nodes (default: all) computed."""
+    recorder = _Recorder(module, wanted)
+    recorder.run(inputs)
+    return recorder.values
+
+
+def output_shapes(module: fx.GraphModule, example_input: Tensor) -> dict[str, tuple[int, ...]]:
+    """Output shape, for one example, of every called module."""
+    with torch.no_grad():
+        values = node_values(module, example_input)
+    return {
+        str(node.target): tuple(value.shape[1:])
+        for node, value in values.items()
+        if node.op == "call_module" and isinstance(value, Tensor)
+    }
+
+
+class _Recorder(fx.Interpreter):
+    """Keeps node values; hooks would touch modules that other sessions share."""
+
+    def __init__(self, module: fx.GraphModule, wanted: set[fx.Node] | None) -> None:
+        super().__init__(module)
+        self.wanted = wanted
+        self.values: dict[fx.Node, Any] = {}
+
+    def run_node(self, n: fx.Node) -> Any:
+        value = super().run_node(n)
+        if self.wanted is None or n in self.wanted:
+            self.values[n] = value
+        return value
+
+
+_FUNCTIONAL: dict[Any, tuple[Callable[..., nn.Module], tuple[str, ...]]] = {
+    F.relu: (nn.ReLU, ()),
+    torch.relu: (nn.ReLU, ()),
+    "relu": (nn.ReLU, ()),
+    F.relu6: (nn.ReLU6, ()),
+    F.leaky_relu: (nn.LeakyReLU, ("negative_slope",)),
+    F.elu: (nn.ELU, ("alpha",)),
+    F.silu: (nn.SiLU, ()),
+    F.gelu: (nn.GELU, ("approximate",)),
+    F.sigmoid: (nn.Sigmoid, ()),
+    torch.sigmoid: (nn.Sigmoid, ()),
+    "sigmoid": (nn.Sigmoid, ()),
+    F.tanh: (nn.Tanh, ()),
+    torch.tanh: (nn.Tanh, ()),
+    "tanh": (nn.Tanh, ()),
+}
+
+
+def _one_module_per_activation(module: fx.GraphModule) -> None:
+    """Give every activation call a module of its own.
+
+    Captum's DeepLift and GuidedBackprop are silently wrong on functional or reused activations.
+    """
+    seen: set[str] = set()
+    for node in list(module.graph.nodes):
+        if node.op == "call_module":
+            called = module.get_submodule(node.target)
+            if hasattr(called, "inplace"):
+                setattr(called, "inplace", False)  # noqa: B010 - mypy knows no such attribute
+            if node.target in seen and not list(called.parameters()) and not list(called.buffers()):
+                node.target = _add(module, node.target, copy.deepcopy(called))
+            seen.add(node.target)
+        elif node.op in ("call_function", "call_method") and node.target in _FUNCTIONAL:
+            build, names = _FUNCTIONAL[node.target]
+            given = dict(zip(names, node.args[1:], strict=False))
+            given.update({k: v for k, v in node.kwargs.items() if k in names})
+            source = node.args[0] if node.args else node.kwargs["input"]
+            target = _add(module, node.name, build(**given).eval())
+            with module.graph.inserting_after(node):
+                replacement = module.graph.call_module(target, (source,))
+            node.replace_all_uses_with(replacement)
+            module.graph.erase_node(node)
+    module.recompile()
+
+
+def _add(module: fx.GraphModule, name: str, child: nn.Module) -> str:
+    """Add `child` under `name`, numbered if taken; returns the name used."""
+    taken = {key for key, _ in module.named_modules()}
+    unique, count = name, 1
+    while unique in taken:
+        count += 1
+        unique = f"{name}_{count}"
+    module.add_submodule(unique, child)
+    return unique
+
+
+def _attribute(module: nn.Module, path: str) -> Any:
+    parent, _, name = path.rpartition(".")
+    return getattr(module.get_submodule(parent), name)
+
+
+def _output_node(module: fx.GraphModule) -> fx.Node:
+    return next(node for node in module.graph.nodes if node.op == "output")
+
+
+def _weight(module: nn.Module) -> Tensor:
+    weight = module.weight
+    assert isinstance(weight, Tensor)
+    return weight
+
+
+T = TypeVar("T", Layer, Group)
+
+
+def _named(items: tuple[T, ...], name: str) -> T:
+    for item in items:
+        if item.name == name:
+            return item
+    raise KeyError(name)
+
+
+def _product(shape: tuple[int, ...]) -> int:
+    count = 1
+    for size in shape:
+        count *= size
+    return count
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

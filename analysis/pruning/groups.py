@@ -1,0 +1,166 @@
+"""Coupled layers: found once per network with torch-pruning, verified, and kept as plain data.
+
+A group's channels run through several modules (a residual stream is written by many convolutions and
+read by many more). Each verdict is measured: random channels are removed and the result is compared
+with the masked network (Fang et al. 2023, "DepGraph", describes the dependency graph).
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+
+import torch
+import torch_pruning as tp
+from torch import nn
+
+from analysis.errors import NetworkError
+from analysis.network import (
+    LAYER_TYPES,
+    Group,
+    Network,
+    Side,
+    Slice,
+    called_modules,
+    output_layers,
+)
+from analysis.pruning.channels import SLICEABLE_TYPES, mask_channels, remove_channels
+
+TOLERANCE = 1e-5
+_NORMALISATIONS = (nn.GroupNorm, nn.LayerNorm, nn.InstanceNorm1d, nn.InstanceNorm2d)
+
+
+def with_groups(network: Network) -> Network:
+    """The same network with its groups found and verified."""
+    return dataclasses.replace(network, groups=find_groups(network))
+
+
+def find_groups(network: Network) -> tuple[Group, ...]:
+    """Every set of coupled layers, in the order of the graph, each with its verdict."""
+    try:
+        found = _dependencies(network)
+    except Exception as error:
+        reason = f"torch-pruning could not follow its channels ({type(error).__name__}: {error})"
+        return tuple(
+            Group(layer.name, (layer.name,), 0, verdict="refused", reason=reason) for layer in network.layers
+        )
+    return tuple(_verified(network, group) for group in found)
+
+
+def _dependencies(network: Network) -> list[Group]:
+    """Groups as torch-pruning sees them, unverified except for what can be refused at sight."""
+    twin = copy.deepcopy(network.module)
+    twin.requires_grad_(True)  # torch-pruning follows gradients
+    names = {module: name for name, module in twin.named_modules()}
+    order = {name: i for i, (name, _) in enumerate(called_modules(twin))}
+    answers = output_layers(network.module)
+    with torch.enable_grad():
+        graph = tp.DependencyGraph().build_dependency(twin, network.example_input, verbose=False)
+    groups: list[Group] = []
+    seen: set[str] = set()
+    for layer in network.layers:
+        if layer.name in seen:
+            continue
+        module = twin.get_submodule(layer.name)
+        if isinstance(module, nn.Embedding) or module not in graph.module2node:
+            seen.add(layer.name)
+            groups.append(
+                _refused(layer.name, (layer.name,), 0, f"a {layer.type} has no output channels to remove yet")
+            )
+            continue
+        pruner = graph.get_pruner_of_module(module)
+        size = pruner.get_out_channels(module)
+        raw = graph.get_pruning_group(module, pruner.prune_out_channels, list(range(size)))
+        slices, members, foreign = [], [], []
+        for i, (dependency, indices) in enumerate(raw):
+            target = dependency.target.module
+            if target not in names:
+                continue  # additions, concatenations: they hold nothing to slice
+            name = names[target]
+            entries: list[list[int]] = [[] for _ in range(size)]
+            for root, index in zip(raw[i].root_idxs, indices, strict=True):
+                entries[root].append(index)
+            side: Side = "out" if graph.is_out_channel_pruning_fn(dependency.handler) else "in"
+            if not isinstance(target, SLICEABLE_TYPES):
+                foreign.append(f"{name} ({type(target).__name__})")
+            if side == "out" and isinstance(target, LAYER_TYPES):
+                members.append(name)
+            slices.append(Slice(name, side, tuple(tuple(e) for e in entries)))
+        members = sorted(set(members), key=order.__getitem__)
+        seen.update(members)
+        heads = [name for name in members if name in answers]
+        if heads:
+            groups.append(
+                _refused(
+                    members[0], members, size, f"the {size} outputs of {heads[0]} are the network's answer"
+                )
+            )
+        elif foreign:
+            groups.append(
+                _refused(
+                    members[0],
+                    members,
+                    size,
+                    f"its channels pass through {foreign[0]}, which cannot be cut yet",
+                )
+            )
+        elif size < 2:
+            groups.append(_refused(members[0], members, size, "it has a single channel"))
+        else:
+            groups.append(Group(members[0], tuple(members), size, _merged(slices)))
+    return groups
+
+
+def _merged(slices: list[Slice]) -> tuple[Slice, ...]:
+    """One slice per module and side: a module met along two paths loses the union."""
+    merged: dict[tuple[str, str], Slice] = {}
+    for part in slices:
+        key = (part.module, part.side)
+        if key in merged:
+            pairs = zip(merged[key].entries, part.entries, strict=True)
+            entries = tuple(tuple(sorted(set(a) | set(b))) for a, b in pairs)
+            part = Slice(part.module, part.side, entries)
+        merged[key] = part
+    return tuple(merged.values())
+
+
+def _verified(network: Network, group: Group) -> Group:
+    """`group` with its verdict: half of its channels, drawn at random, removed against masked."""
+    if not group.is_prunable:
+        return group
+    generator = torch.Generator().manual_seed(0)
+    order = torch.randperm(group.size, generator=generator).tolist()
+    channels = tuple(sorted(order[: group.size // 2]))
+    inputs = torch.randn((8, *network.example_input.shape[1:]), generator=generator)
+    try:
+        with torch.no_grad():
+            removed = remove_channels(network, [(group, channels)]).module(inputs)
+            masked = mask_channels(network, [(group, channels)]).module(inputs)
+    except (NetworkError, RuntimeError, IndexError, ValueError) as error:
+        return _refused(group.name, group.members, group.size, f"the smaller network does not run ({error})")
+    deviation = float((removed - masked).abs().max())
+    scale = max(1.0, float(masked.abs().max()))
+    if deviation <= TOLERANCE * scale:
+        return dataclasses.replace(group, deviation=deviation)
+    normalised = [
+        part.module
+        for part in group.slices
+        if isinstance(network.module.get_submodule(part.module), _NORMALISATIONS)
+    ]
+    if normalised:
+        return dataclasses.replace(
+            group,
+            verdict="approximate",
+            deviation=deviation,
+            reason=f"{normalised[0]} normalises over the channels that are left, so its statistics change",
+        )
+    return _refused(
+        group.name,
+        group.members,
+        group.size,
+        f"removing its channels is not the same as silencing them (outputs differ by {deviation:.2g})",
+    )
+
+
+def _refused(name: str, members: list[str] | tuple[str, ...], size: int, reason: str) -> Group:
+    return Group(name, tuple(members), size, verdict="refused", reason=reason)

@@ -1,0 +1,191 @@
+"""A plan: a criterion and its cuts, immutable, hashable, saved as JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+from analysis.errors import PlanError
+from analysis.network import Network
+
+Granularity = Literal["weight", "channel"]
+GRANULARITIES: tuple[Granularity, ...] = get_args(Granularity)
+SCHEMA = 1
+
+
+@dataclass(frozen=True, order=True)
+class Cut:
+    """Remove the share `ratio` (0 to 1) of a target: the least important weights or channels.
+
+    The target is a layer's name for weights, a group's name for channels.
+    """
+
+    target: str
+    granularity: Granularity
+    ratio: float
+
+    def __post_init__(self) -> None:
+        if self.granularity not in GRANULARITIES:
+            raise PlanError(
+                f"{self.target}: granularity {self.granularity!r} is unknown; use weight or channel."
+            )
+        if not (math.isfinite(self.ratio) and 0 <= self.ratio <= 1):
+            raise PlanError(f"{self.target}: the ratio removed is {self.ratio}; it must lie between 0 and 1.")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A criterion and its cuts for one network.
+
+    Cuts are kept sorted and without zeros, so that equal plans are equal objects.
+
+    Raises
+    ------
+    PlanError
+        If a target is cut twice or weights and channels are mixed.
+    """
+
+    network: str
+    criterion: str
+    cuts: tuple[Cut, ...] = ()
+
+    def __post_init__(self) -> None:
+        names = [cut.target for cut in self.cuts]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise PlanError(f"The plan cuts {', '.join(twice)} twice; give each target one cut.")
+        if len({cut.granularity for cut in self.cuts}) > 1:
+            raise PlanError("The plan mixes weight and channel cuts; use one granularity in a plan.")
+        object.__setattr__(self, "cuts", tuple(sorted(cut for cut in self.cuts if cut.ratio > 0)))
+
+    @property
+    def is_dense(self) -> bool:
+        """True if nothing is removed."""
+        return not self.cuts
+
+    @property
+    def granularity(self) -> Granularity | None:
+        """What its cuts remove; None for the dense plan."""
+        return self.cuts[0].granularity if self.cuts else None
+
+    @property
+    def ratios(self) -> dict[str, float]:
+        """Ratio removed of each target that is cut."""
+        return {cut.target: cut.ratio for cut in self.cuts}
+
+
+def make_plan(
+    network: Network, criterion: str, granularity: Granularity, ratios: Mapping[str, float]
+) -> Plan:
+    """The plan of `ratios` ({target: ratio}), checked against `network`."""
+    plan = Plan(
+        network.name,
+        criterion,
+        tuple(Cut(target, granularity, ratio) for target, ratio in ratios.items()),
+    )
+    check_plan(plan, network)
+    return plan
+
+
+def uniform_plan(network: Network, criterion: str, granularity: Granularity, ratio: float) -> Plan:
+    """The plan that cuts every target of `network` alike."""
+    return make_plan(network, criterion, granularity, dict.fromkeys(targets(network, granularity), ratio))
+
+
+def targets(network: Network, granularity: Granularity) -> tuple[str, ...]:
+    """What a slider can be offered for: layers for weights, prunable groups for channels."""
+    if granularity == "weight":
+        return tuple(layer.name for layer in network.layers)
+    return tuple(group.name for group in network.groups if group.is_prunable)
+
+
+def check_plan(plan: Plan, network: Network) -> None:
+    """Refuse a plan that was made for another network.
+
+    Raises
+    ------
+    PlanError
+        Naming the targets that `network` does not have, or why they cannot be pruned.
+    """
+    if plan.network != network.name:
+        raise PlanError(
+            f"This plan is for the network {plan.network!r}, not for {network.name!r}"
+            + _differences(plan, network)
+            + ". Choose that network first."
+        )
+    if plan.is_dense:
+        return
+    for cut in plan.cuts:
+        group = next((g for g in network.groups if g.name == cut.target), None)
+        if cut.granularity == "channel" and group is not None and not group.is_prunable:
+            raise PlanError(f"{cut.target} keeps its channels: {group.reason}.")
+    unknown = _unknown(plan, network)
+    if unknown:
+        kind = "layer" if plan.granularity == "weight" else "group of coupled layers"
+        raise PlanError(
+            f"{network.name} has no {kind} called {', '.join(unknown)}. It has: "
+            f"{', '.join(targets(network, plan.cuts[0].granularity)) or 'none'}."
+        )
+
+
+def to_json(plan: Plan) -> str:
+    """The plan as JSON text, with its schema version."""
+    cuts = [{"target": cut.target, "granularity": cut.granularity, "ratio": cut.ratio} for cut in plan.cuts]
+    content = {"schema": SCHEMA, "network": plan.network, "criterion": plan.criterion, "cuts": cuts}
+    return json.dumps(content, indent=2) + "\n"
+
+
+def from_json(text: str | bytes) -> Plan:
+    """The plan of a JSON text.
+
+    Raises
+    ------
+    PlanError
+        If the text is not a plan of this schema; the message names what is wrong.
+    """
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise PlanError(f"The plan is not JSON ({error}). Load a file that Prunescope saved.") from error
+    if not isinstance(content, dict):
+        raise PlanError("The plan is not a JSON object. Load a file that Prunescope saved.")
+    if content.get("schema") != SCHEMA:
+        raise PlanError(f"The plan has schema {content.get('schema')!r}; this version reads schema {SCHEMA}.")
+    cuts = _field(content, "cuts", list)
+    return Plan(
+        _field(content, "network", str),
+        _field(content, "criterion", str),
+        tuple(_cut_from(entry) for entry in cuts),
+    )
+
+
+def _cut_from(entry: Any) -> Cut:
+    if not isinstance(entry, dict):
+        raise PlanError("A cut of the plan is not a JSON object with target, granularity and ratio.")
+    ratio = entry.get("ratio")
+    if isinstance(ratio, bool) or not isinstance(ratio, (int, float)):
+        raise PlanError(f"A cut of the plan has no number as ratio: {ratio!r}.")
+    try:
+        ratio = float(ratio)
+    except OverflowError:
+        raise PlanError("A cut of the plan has a ratio far beyond 1; it must lie between 0 and 1.") from None
+    return Cut(_field(entry, "target", str), _field(entry, "granularity", str), ratio)
+
+
+def _field(content: dict[str, Any], name: str, kind: type) -> Any:
+    value = content.get(name)
+    if not isinstance(value, kind):
+        raise PlanError(f"The plan has no valid {name!r} (found {value!r}).")
+    return value
+
+
+def _unknown(plan: Plan, network: Network) -> list[str]:
+    return [cut.target for cut in plan.cuts if cut.target not in targets(network, cut.granularity)]
+
+
+def _differences(plan: Plan, network: Network) -> str:
+    unknown = _unknown(plan, network)
+    return f"; here is no {', '.join(unknown)}" if unknown else ""

@@ -1,0 +1,24 @@
+"""Setting single weights to zero; shapes stay."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+
+from torch import Tensor, nn
+
+from analysis.network import LAYER_TYPES, Network, replace_modules
+
+
+def zero_weights(network: Network, masks: Mapping[str, Tensor]) -> Network:
+    """A network whose weights are exactly zero where ``masks[layer]`` is True.
+
+    Only the masked layers are copied; all other modules are shared with `network`.
+    """
+    changed: dict[str, nn.Module] = {}
+    for name, mask in masks.items():
+        layer = copy.deepcopy(network.module.get_submodule(name))
+        assert isinstance(layer, LAYER_TYPES)
+        layer.weight.data.masked_fill_(mask, 0)
+        changed[name] = layer
+    return replace_modules(network, changed)
