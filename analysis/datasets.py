@@ -74,6 +74,11 @@ class Dataset:
         return self.evaluation.inputs.dim() == 4
 
     @property
+    def baseline(self) -> float:
+        """The input value that means "nothing": a black pixel, or the average feature."""
+        return -self.offset / self.scale if self.is_image else 0.0
+
+    @property
     def noun(self) -> str:
         """What one example is called."""
         return "images" if self.is_image else "examples"

@@ -176,6 +176,11 @@ def score(
     )
 
 
+def suits(criterion: Criterion, network: Network) -> bool:
+    """False if the criterion finds nothing in `network` to score (BatchNorm scale without BatchNorm)."""
+    return criterion.needs_data or bool(criterion.compute(network, None, lambda share: None))
+
+
 def find_criterion(name: str) -> Criterion:
     """The criterion called `name`.
 

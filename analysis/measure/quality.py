@@ -103,9 +103,8 @@ def change(after: Evaluation, before: Evaluation) -> dict[str, Interval]:
     if not torch.equal(after.split.targets, before.split.targets):
         raise DataError("The two measurements used different examples, so their difference means nothing.")
     if after.task.is_classification:
-        difference = after.correct.double() - before.correct.double()
         return {
-            "accuracy": mean_interval(difference),
+            "accuracy": paired_proportions(after.correct, before.correct),
             "loss": mean_interval(after.losses.double() - before.losses.double()),
         }
     return {key: _bootstrap(f, after, before) for key, f in _REGRESSION.items()}
@@ -117,6 +116,21 @@ def wilson(successes: int, trials: int) -> Interval:
     centre = (p + z2 / (2 * trials)) / (1 + z2 / trials)
     half = _Z / (1 + z2 / trials) * math.sqrt(p * (1 - p) / trials + z2 / (4 * trials**2))
     return Interval(p, min(p, max(0.0, centre - half)), max(p, min(1.0, centre + half)))
+
+
+def paired_proportions(after: Tensor, before: Tensor) -> Interval:
+    """Change of a proportion between paired outcomes (N,) bool, with its 95% interval.
+
+    Agresti & Min 2005: half an observation is added to each cell of the 2x2 table, so that two networks
+    that never differed on these examples are not declared equal on all others.
+    """
+    count = len(after)
+    gained, lost = int((after & ~before).sum()), int((~after & before).sum())
+    value = (gained - lost) / count
+    n, b, c = count + 2, gained + 0.5, lost + 0.5
+    half = _Z * math.sqrt(b + c - (b - c) ** 2 / n) / n
+    centre = (b - c) / n
+    return Interval(value, min(value, centre - half), max(value, centre + half))
 
 
 def mean_interval(values: Tensor) -> Interval:

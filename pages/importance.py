@@ -1,0 +1,96 @@
+"""Importance: what a criterion makes of each layer, and how far criteria agree."""
+
+import streamlit as st
+
+from analysis.importance import CRITERIA
+from analysis.importance.agreement import rank_correlation
+from analysis.importance.scores import channel_scores, layer_score, matrix
+from ui import figures, frame, theme, workspace
+
+network = workspace.network()
+palette = theme.palette()
+frame.heading(
+    "Importance",
+    "What each part of the network is worth, by a criterion of your choice. Faint cells and short bars are the first to go.",
+)
+
+controls = st.columns([2, 2, 1], vertical_alignment="bottom")
+name = controls[0].selectbox(
+    "Criterion", list(CRITERIA), index=list(CRITERIA).index("l1"), format_func=lambda n: CRITERIA[n].label
+)
+criterion = CRITERIA[name]
+workspace.run_with_progress(f"Scoring by {criterion.label}…", lambda report: workspace.scores(name, report))
+scores = workspace.scores(name)
+layer = controls[1].selectbox("Layer", [layer.name for layer in network.layers])
+ranked = controls[2].toggle("Sort by rank")
+source = f"Computed on {scores.origin}." if scores.examples else "Needs no data."
+st.caption(f"{criterion.sentence} {source}")
+
+if layer not in scores.values:
+    st.info(
+        f"{criterion.label} gives {layer} no score: no BatchNorm follows it. Choose another layer or criterion."
+    )
+else:
+    ranking = channel_scores(scores, network, layer)
+    cells = matrix(scores, network, layer)
+    if ranked:
+        cells = cells[ranking.argsort(descending=True, stable=True)]
+        cells = cells[:, cells.sum(dim=0).argsort(descending=True, stable=True)]
+    left, right = st.columns(2, gap="medium")
+    with left, st.container(border=True):
+        st.subheader(f"{layer}, cell by cell", anchor=False)
+        st.plotly_chart(
+            figures.importance_heatmap(
+                cells,
+                palette,
+                label=criterion.label,
+                ranked=ranked,
+                whole_channels=criterion.unit == "channel",
+            ),
+            config=figures.CONFIG,
+        )
+        st.caption(
+            "Each cell is one kernel (its weights summed): what an output channel takes from an input channel."
+        )
+    with right:
+        with st.container(border=True):
+            st.subheader("Channel ranking", anchor=False)
+            st.plotly_chart(
+                figures.channel_bars(ranking.numpy(), palette, y=criterion.label, ranked=True),
+                config=figures.CONFIG,
+            )
+            st.caption("The scores of the output channels from the most to the least important.")
+        with st.container(border=True):
+            st.subheader("Layers", anchor=False)
+            means = {entry: layer_score(scores, entry) for entry in scores.values}
+            unit = "weight" if criterion.unit == "weight" else "channel"
+            st.plotly_chart(
+                figures.named_bars(means, palette, x=f"mean {criterion.label} per {unit}"),
+                config=figures.CONFIG,
+            )
+            st.caption(f"How important the average {unit} of each layer is.")
+
+with st.container(border=True):
+    st.subheader("Do the criteria agree?", anchor=False)
+    chosen = st.multiselect(
+        "Criteria", list(CRITERIA), default=["random", "l1", "l2", "taylor", "activation-mean", "wanda"],
+        format_func=lambda n: CRITERIA[n].label,
+    )  # fmt: skip
+    if len(chosen) < 2:
+        st.info("Choose at least two criteria to compare.")
+        st.stop()
+    known = []
+    for entry in chosen:
+        try:
+            known.append(workspace.scores(entry))
+        except ValueError as error:
+            st.caption(f"{CRITERIA[entry].label} is left out: {error}")
+    labels = [CRITERIA[s.criterion].label for s in known]
+    st.plotly_chart(
+        figures.correlation_matrix(rank_correlation(known, network, layer), labels, palette),
+        config=figures.CONFIG,
+    )
+    st.caption(
+        f"Spearman's rank correlation of the channels of {layer}: 1 means the same order, 0 no relation. "
+        "A dash: the criterion gives this layer no score, or every channel the same."
+    )

@@ -1,0 +1,58 @@
+"""Prune: a slider for each layer or group, and what each move measurably costs and saves."""
+
+import streamlit as st
+
+from analysis.errors import PrunescopeError
+from analysis.export import to_pt2
+from analysis.importance import CRITERIA
+from analysis.pruning.plan import to_json
+from ui import computed, frame, prune_controls, prune_results, theme, workspace
+from ui.bench import dense_plan
+
+network = workspace.network()
+palette = theme.palette()
+frame.heading(
+    "Prune",
+    "Drag a slider and let go: accuracy, size and speed are measured on the smaller network, not estimated.",
+)
+
+left, right = st.columns([2, 3], gap="medium")
+with left:
+    way = prune_controls.choices()
+    state = workspace.bench()
+    criterion = CRITERIA[state.criterion]
+    workspace.run_with_progress(
+        f"Scoring by {criterion.label}…", lambda report: workspace.scores(criterion.name, report)
+    )
+    prune_controls.carry_over()
+    scores = workspace.scores(criterion.name)
+    if scores.examples:
+        st.caption(f"{criterion.label} computed on {scores.origin}.")
+    prune_controls.actions()
+    with st.container(height=420, border=True):
+        prune_controls.sliders(network, way)
+    with st.expander("Save or load"):
+        st.download_button(
+            "Plan (.json)", to_json(state.plan), f"{network.name}-plan.json", "application/json"
+        )
+        st.download_button(
+            "Pruned network (.pt2)",
+            lambda: to_pt2(computed.pruned(state.plan)),
+            f"{network.name}-pruned.pt2",
+            help="Load it anywhere with torch.export.load(path).module(); it takes batches of any size.",
+        )
+        prune_controls.plan_upload()
+
+with right:
+    with st.spinner("Measuring…"):
+        try:
+            dense, now = workspace.measured(dense_plan(network.name)), workspace.measured(state.plan)
+        except PrunescopeError as error:
+            st.error(f"{error} Undo brings the last plan back.")
+            st.stop()
+    prune_results.metric_cards(now, dense)
+    prune_results.trade_off(palette)
+    if now.evaluation.task.is_classification and not state.plan.is_dense:
+        with st.expander("Change per class"):
+            prune_results.class_change(now, dense, workspace.sample().dataset.class_names, palette)
+    prune_results.sibling_curves(palette)

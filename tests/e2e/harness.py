@@ -1,0 +1,90 @@
+"""A server of our own and a browser to drive it, for the journeys and the screenshots."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from playwright.sync_api import Browser, Page, sync_playwright
+
+ROOT = Path(__file__).parents[2]
+FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+SYSTEM_BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+
+
+@contextmanager
+def server() -> Iterator[str]:
+    """The app on a free port of the loopback address; yields its URL."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    url = f"http://127.0.0.1:{port}"
+    command = [sys.executable, "-m", "streamlit", "run", "app.py"]
+    command += ["--server.port", str(port), "--server.headless", "true"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT
+    )
+    try:
+        _wait_for(url + "/_stcore/health", process)
+        yield url
+    finally:
+        process.terminate()
+        try:
+            process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+
+
+@contextmanager
+def browser() -> Iterator[Browser]:
+    """Headless Chromium: the system's if there is one, else Playwright's own."""
+    path = next((found for name in SYSTEM_BROWSERS if (found := shutil.which(name))), None)
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=path, args=list(FLAGS))
+        yield chromium
+        chromium.close()
+
+
+def settle(page: Page, *, timeout: float = 60) -> None:
+    """Wait until the app has run and drawn everything, and nothing failed."""
+    page.wait_for_selector("[data-testid='stMainBlockContainer'] h1", timeout=timeout * 1000)
+    deadline = time.monotonic() + timeout
+    quiet = 0
+    while quiet < 3:
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{page.url} did not come to rest within {timeout} s")
+        busy = page.locator(
+            "[data-testid='stStatusWidget'], [data-testid='stSpinner'], [data-testid='stProgress'], "
+            "[data-testid='stApp'][data-test-script-state='running'], [data-stale='true']"
+        ).count()
+        quiet = 0 if busy else quiet + 1
+        page.wait_for_timeout(100)
+
+
+def _wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
+    for _ in range(300):
+        if process.poll() is not None:
+            raise RuntimeError(f"the server ended with exit code {process.returncode}")
+        try:
+            with urllib.request.urlopen(url, timeout=1):
+                return
+        except OSError:
+            time.sleep(0.1)
+    raise TimeoutError(f"{url} did not answer within 30 s")

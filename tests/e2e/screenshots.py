@@ -1,0 +1,98 @@
+"""Screenshots of the pages, for the README and for looking: ``python -m tests.e2e.screenshots``.
+
+Without options the README's pictures are made anew. ``--all FOLDER`` opens every page of every sample
+in both themes and fails if one of them shows an error or asks for anything outside this machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from urllib.parse import urlparse
+
+from playwright.sync_api import Browser, Page
+
+import sample_models
+from tests.e2e.harness import ROOT, browser, server, settle
+
+PAGES = ("model", "weights", "importance", "prune", "compare")
+README = (("fashion-resnet", "light"), ("fashion-resnet", "dark"))
+WIDTH, HEIGHT = 1280, 800
+
+
+def tour(chromium: Browser, url: str, network: str, theme: str, folder: Path, prefix: str) -> list[str]:
+    """Open every page of one network, pruned on the way; returns what went wrong."""
+    context = chromium.new_context(
+        viewport={"width": WIDTH, "height": HEIGHT}, color_scheme="dark" if theme == "dark" else "light"
+    )
+    page = context.new_page()
+    problems: list[str] = []
+    page.on("request", lambda request: _note_outside(request.url, problems))
+    for name in PAGES:
+        if name == "model":
+            page.goto(f"{url}/?network={network}")
+        else:
+            page.get_by_role("link", name=name.capitalize(), exact=True).click()
+            page.wait_for_url(f"**/{name}*")
+        settle(page)
+        if name == "prune":
+            _prune_a_little(page)
+        alerts = page.locator("[data-testid='stException'], [data-testid='stAlertContentError']").all()
+        problems += [f"{network} {name} {theme}: {alert.inner_text()}" for alert in alerts]
+        _whole_page(page)
+        page.screenshot(path=folder / f"{prefix}{name}-{theme}.png")
+        page.set_viewport_size({"width": WIDTH, "height": HEIGHT})
+    context.close()
+    return problems
+
+
+def _prune_a_little(page: Page) -> None:
+    """Cut everything a little, then undo, so that the trade-off has something to show."""
+    slider = page.get_by_role("slider", name="All targets")
+    for _ in range(3):
+        slider.focus()
+        for _ in range(5):
+            page.keyboard.press("ArrowRight")
+        settle(page)
+    page.get_by_role("button", name="Undo").click()
+    settle(page)
+    page.get_by_role("button", name="Undo").click()
+    settle(page)
+
+
+def _whole_page(page: Page) -> None:
+    """Make the window as high as the page, since its main part scrolls in itself."""
+    height = page.evaluate("document.querySelector(\"[data-testid='stMain']\").scrollHeight")
+    page.set_viewport_size({"width": WIDTH, "height": max(HEIGHT, min(int(height), 2400))})
+    page.wait_for_timeout(700)
+
+
+def _note_outside(url: str, problems: list[str]) -> None:
+    host = urlparse(url).hostname
+    if host not in (None, "127.0.0.1", "localhost"):
+        problems.append(f"asked for something outside this machine: {host}")
+
+
+def main() -> int:
+    """The command line; 1 if a page shows an error."""
+    parser = argparse.ArgumentParser(prog="python -m tests.e2e.screenshots", description=__doc__)
+    parser.add_argument("--all", type=Path, metavar="FOLDER", help="every page, sample and theme")
+    parser.add_argument("--network", action="append", help="with --all: only these")
+    options = parser.parse_args()
+    folder = options.all or ROOT / "docs" / "screenshots"
+    folder.mkdir(parents=True, exist_ok=True)
+    names = options.network or sample_models.names()
+    wanted = [(n, t) for n in names for t in ("light", "dark")] if options.all else README
+    problems: list[str] = []
+    with server() as url, browser() as chromium:
+        for network, theme in wanted:
+            print(f"{network}, {theme}", file=sys.stderr)
+            prefix = f"{network}-" if options.all else ""
+            problems += tour(chromium, url, network, theme, folder, prefix)
+    print("\n".join(problems) or f"every page drew without an error, into {folder}")
+    return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

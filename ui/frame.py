@@ -1,0 +1,89 @@
+"""The frame around every page: the sidebar, the heading, and a safety net for errors."""
+
+from __future__ import annotations
+
+import logging
+
+import streamlit as st
+from streamlit.navigation.page import StreamlitPage
+
+import sample_models
+from analysis.errors import PrunescopeError
+from analysis.pruning.plan import Plan
+from ui import workspace
+from ui.bench import dense_plan
+
+
+def sidebar() -> None:
+    """Network choice, the examples measured on, and the plan in force; keeps the URL in step."""
+    names = sample_models.names()
+    asked = st.query_params.get("network")
+    if workspace.NETWORK not in st.session_state:
+        st.session_state[workspace.NETWORK] = asked if asked in names else names[0]
+        if asked and asked not in names:
+            workspace.notice(
+                f"There is no sample network called {asked!r}, so {names[0]} is shown. "
+                "Choose another in the sidebar."
+            )
+    workspace.keep(workspace.NETWORK)
+    with st.sidebar:
+        st.selectbox("Network", names, key=workspace.NETWORK)
+        _image_choice()
+        _plan_summary(workspace.bench().plan)
+    st.query_params["network"] = workspace.network_name()
+
+
+def run(page: StreamlitPage) -> None:
+    """Draw a page; what goes wrong becomes a sentence, never a traceback."""
+    workspace.show_notice()
+    try:
+        page.run()
+    except PrunescopeError as error:
+        st.error(str(error))
+    except Exception:
+        logging.getLogger("prunescope").exception("page %s failed", page.title)
+        st.error(
+            "Something went wrong while drawing this page; the server's log has the details. Your plan "
+            "and trials are kept: choose another page or network, or undo the last step."
+        )
+
+
+def heading(title: str, sentence: str) -> None:
+    """A page's title with one line on what it is for."""
+    st.title(title, anchor=False)
+    st.caption(sentence)
+
+
+def _image_choice() -> None:
+    dataset = workspace.sample().dataset
+    total = len(dataset.evaluation)
+    if total > workspace.DEFAULT_IMAGES:
+        options = [workspace.DEFAULT_IMAGES, total]
+        st.session_state.setdefault(workspace.IMAGES, workspace.DEFAULT_IMAGES)
+        workspace.keep(workspace.IMAGES)
+        st.selectbox(
+            "Measured on",
+            options,
+            key=workspace.IMAGES,
+            format_func=lambda n: (
+                f"{n:,} test {dataset.noun}" if n < total else f"all {n:,} test {dataset.noun}"
+            ),
+            help="Fewer answer faster; all of them narrow the interval.",
+        )
+    else:
+        st.caption(f"Measured on {dataset.evaluation.origin}")
+
+
+def _plan_summary(plan: Plan) -> None:
+    st.markdown("**Plan in force**")
+    if plan.is_dense:
+        st.caption("Nothing removed: the dense network.")
+        return
+    ratios = plan.ratios.values()
+    targets = "layer" if plan.granularity == "weight" else "group"
+    plural = "s" if len(plan.cuts) > 1 else ""
+    span = f"{min(ratios):.0%}" if min(ratios) == max(ratios) else f"{min(ratios):.0%} to {max(ratios):.0%}"
+    st.caption(
+        f"{span} of the {plan.granularity}s of {len(plan.cuts)} {targets}{plural}, by {plan.criterion}."
+    )
+    st.button("Back to dense", on_click=lambda: workspace.bench().move(dense_plan(plan.network)))

@@ -1,0 +1,201 @@
+"""What a plan costs and saves: metric cards, trade-off helpers, classes, siblings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import streamlit as st
+
+import sample_models
+from analysis.history import Trial, pareto_front
+from analysis.importance import CRITERIA
+from analysis.measure import Measurement
+from analysis.measure.quality import per_class
+from analysis.sensitivity import Point, quality_against_ratio
+from ui import comparison_figures, computed, figures, theme, workspace
+from ui.bench import Bench
+from ui.theme import Palette
+
+CostOf = Callable[[Measurement], float]
+COSTS: dict[str, CostOf] = {
+    "Parameters": lambda m: m.cost.parameters,
+    "Nonzero connections": lambda m: m.cost.nonzero_connections,
+    "MACs": lambda m: m.cost.macs,
+    "Bytes as saved": lambda m: m.size.saved,
+    "Bytes, best lossless encoding": lambda m: m.size.best,
+    "Latency (ms)": lambda m: m.latency.median,
+}
+_COST_CARDS: tuple[tuple[str, Callable[[float], str], CostOf, str | None], ...] = (
+    ("Latency", theme.milliseconds, COSTS["Latency (ms)"], "Median of timed passes after warm-up."),
+    ("Parameters", theme.count, COSTS["Parameters"], None),
+    ("Nonzero connections", theme.count, COSTS["Nonzero connections"], None),
+    ("MACs", theme.count, COSTS["MACs"], "Zeros are multiplied too: only channel cuts save MACs."),
+    (
+        "Bytes as saved",
+        theme.bytes_text,
+        COSTS["Bytes as saved"],
+        "The safetensors file. Zeros saved densely save nothing.",
+    ),
+    (
+        "Bytes, best lossless",
+        theme.bytes_text,
+        COSTS["Bytes, best lossless encoding"],
+        "The smallest of several encodings that were really made; its name is below.",
+    ),
+)
+SIBLING_RATIOS = (0.0, 0.2, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
+
+
+def metric_cards(now: Measurement, dense: Measurement) -> None:
+    """Quality, cost, size and latency, each against the dense network, with the conditions below."""
+    task = now.evaluation.task
+    is_dense = not now.change
+    grid = [*st.columns(3), *st.columns(3), *st.columns(3)]
+    cards = iter(grid)
+    for metric in task.metrics:
+        change = None if is_dense else now.change[metric.key].value
+        next(cards).metric(
+            metric.label,
+            theme.number(now.quality[metric.key].value, metric),
+            None if change is None else theme.delta(change, metric),
+            delta_color="off" if not change else "normal" if metric.higher_is_better else "inverse",
+            delta_arrow="off" if not change else "auto",
+            border=True,
+            help=f"95% interval {theme.interval(now.quality[metric.key], metric)}"
+            + ("" if is_dense else f"; change {_change_interval(now, metric.key)} (paired)"),
+        )
+    for label, text, cost, help_text in _COST_CARDS:
+        value, whole = cost(now), cost(dense)
+        next(cards).metric(
+            label,
+            text(value),
+            None if is_dense else theme.share_text(value, whole),
+            delta_color="off" if value == whole else "inverse",
+            delta_arrow="off" if value == whole else "auto",
+            border=True,
+            help=help_text,
+        )
+    headline = task.headline
+    st.caption(
+        f"{headline.label}: 95% interval **{theme.interval(now.headline, headline)}**"
+        + ("" if is_dense else f", change **{_change_interval(now, headline.key)}**")
+        + f", on {now.evaluation.split.origin}. Best lossless encoding: {now.size.best_encoding}"
+        + ("" if is_dense else f" (dense: {dense.size.best_encoding})")
+        + f". Latency: middle half {now.latency.low:.2f} to {now.latency.high:.2f} ms, batch "
+        f"{now.latency.batch}, {now.latency.threads} thread, {now.latency.runs} runs."
+    )
+
+
+def trade_off(palette: Palette) -> None:
+    """Every plan tried, quality against a cost of choice; a click brings a plan back."""
+    trials = workspace.trials()
+    metric = workspace.sample().dataset.task.headline
+    with st.container(border=True):
+        head = st.columns([3, 3], vertical_alignment="center")
+        head[0].subheader("Trade-off", anchor=False)
+        workspace.keep(workspace.COST)
+        label = head[1].selectbox("Against", list(COSTS), key=workspace.COST, label_visibility="collapsed")
+        cost = COSTS[label]
+        front = pareto_front(trials, cost, lambda m: m.headline.value)
+        figure = figures.trade_off(
+            [(cost(t.measurement), t.measurement.headline, _describe(t)) for t in trials],
+            [trials.index(t) for t in front],
+            workspace.current_trial(trials),
+            palette,
+            metric=metric,
+            cost_label=label,
+        )
+        key = workspace.control_key("chart", str(len(trials)))
+        st.plotly_chart(
+            figure, key=key, config=figures.CONFIG, selection_mode="points",
+            on_select=lambda: _bring_back(key, trials),
+        )  # fmt: skip
+        st.caption(
+            f"Every plan tried in this session ({len(trials)}), with its 95% interval. Up and to the left is "
+            "better; the dotted front joins the plans that no other beats. Click a point to bring its plan back."
+        )
+
+
+def _describe(trial: Trial) -> str:
+    """A trial in a hover text."""
+    metric = trial.measurement.evaluation.task.headline
+    quality = f"{metric.label} {theme.number(trial.measurement.headline.value, metric)}"
+    counts = (
+        f"{theme.count(trial.measurement.cost.parameters)} parameters, "
+        f"{theme.count(trial.measurement.cost.macs)} MACs, {trial.measurement.latency.median:.2f} ms"
+    )
+    if trial.plan.is_dense:
+        return f"<b>dense</b><br>{quality}<br>{counts}"
+    cuts = "<br>".join(f"{cut.target} −{cut.ratio:.0%}" for cut in trial.plan.cuts[:8])
+    more = f"<br>and {len(trial.plan.cuts) - 8} more" if len(trial.plan.cuts) > 8 else ""
+    return (
+        f"<b>{trial.plan.granularity}s by {trial.plan.criterion}</b><br>{quality}<br>{counts}<br>{cuts}{more}"
+    )
+
+
+def _bring_back(key: str, trials: Sequence[Trial]) -> None:
+    """Put the plan of the clicked point in force."""
+    points = st.session_state[key].selection.points
+    if points and "customdata" in points[0]:
+        workspace.bench().move(trials[int(points[0]["customdata"][0])].plan)
+
+
+def class_change(now: Measurement, dense: Measurement, names: Sequence[str], palette: Palette) -> None:
+    """Accuracy of each class before and after."""
+    before, after = (per_class(m.evaluation, len(names)) for m in (dense, now))
+    st.plotly_chart(comparison_figures.class_accuracy(names, before, after, palette), config=figures.CONFIG)
+    st.caption(
+        "Accuracy of each class with its 95% interval. Classes that moved to the left paid for the cut."
+    )
+
+
+def sibling_curves(palette: Palette) -> None:
+    """How far networks of the same architecture, trained differently, can be pruned."""
+    names = workspace.sample().siblings
+    if not names:
+        return
+    with st.expander("Regularise, then prune: how far do the siblings go?"):
+        state = workspace.bench()
+        st.caption(
+            f"Prunes {', '.join(names)} further and further, every target alike, by "
+            f"{CRITERIA[state.criterion].label} on {state.granularity}s, and measures each."
+        )
+        key = (names, state.criterion, state.granularity, workspace.image_count())
+        if st.button("Measure the siblings"):
+            workspace.keep_sibling_curves(key, _measure_siblings(names, state))
+        stored = workspace.sibling_curves(key)
+        if stored:
+            metric = workspace.sample().dataset.task.headline
+            curves = {name: [(p.ratio, p.quality) for p in points] for name, points in stored.items()}
+            st.plotly_chart(figures.quality_curves(curves, palette, metric), config=figures.CONFIG)
+            st.caption(
+                "The later a curve falls, the more of that network was redundant. Bands are 95% intervals."
+            )
+
+
+def _measure_siblings(names: Sequence[str], state: Bench) -> dict[str, tuple[Point, ...]]:
+    curves: dict[str, tuple[Point, ...]] = {}
+
+    def run(report: computed.Progress) -> None:
+        for i, name in enumerate(names):
+            sample = sample_models.load(name)
+            curves[name] = quality_against_ratio(
+                sample.network,
+                sample.dataset,
+                computed.evaluation_split(name, workspace.image_count()),
+                state.criterion,
+                state.granularity,
+                SIBLING_RATIOS,
+                progress=lambda share, done=i: report((done + share) / len(names)),  # type: ignore[misc]
+            )
+
+    workspace.run_with_progress("Measuring…", run)
+    return curves
+
+
+def _change_interval(now: Measurement, key: str) -> str:
+    metric = now.evaluation.task.by_key[key]
+    change = now.change[key]
+    if metric.percent:
+        return f"{100 * change.low:+.1f} to {100 * change.high:+.1f} points"
+    return f"{theme.delta(change.low, metric)} to {theme.delta(change.high, metric)}"

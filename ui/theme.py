@@ -1,0 +1,116 @@
+"""Colours and number formats: the same meaning has the same look on every page."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import streamlit as st
+
+from analysis.measure.quality import Interval
+from analysis.tasks import Metric
+
+
+@dataclass(frozen=True)
+class Palette:
+    """Colours by meaning; each pair is told apart by lightness too, for colour-blind eyes."""
+
+    kept: str
+    lost: str
+    removed: str
+    text: str
+    muted: str
+    grid: str
+    surface: str
+    zero: str
+    scale: tuple[str, ...]
+
+    @property
+    def sequential(self) -> list[tuple[float, str]]:
+        """Plotly colour scale from unimportant to important."""
+        last = len(self.scale) - 1
+        return [(i / last, colour) for i, colour in enumerate(self.scale)]
+
+    @property
+    def diverging(self) -> list[tuple[float, str]]:
+        """Plotly colour scale from lost through nothing to kept."""
+        return [(0.0, self.lost), (0.5, self.zero), (1.0, self.kept)]
+
+
+LIGHT = Palette(
+    kept="#0f766e",
+    lost="#c2410c",
+    removed="#b3bdbf",
+    text="#1b2a2f",
+    muted="#5b6b70",
+    grid="#e5eaea",
+    surface="#ffffff",
+    zero="#f4f6f6",
+    scale=("#f0fbf9", "#a7e8dc", "#4fbfb0", "#0f766e", "#0b3b39"),
+)
+DARK = Palette(
+    kept="#2dd4bf",
+    lost="#fb8a5b",
+    removed="#56676b",
+    text="#e4eceb",
+    muted="#9db0b3",
+    grid="#2a3a3d",
+    surface="#0f1719",
+    zero="#1d2a2d",
+    scale=("#142225", "#155e57", "#1a9c8d", "#5fe3d1", "#e2fffa"),
+)
+
+
+def palette() -> Palette:
+    """The palette of the theme the browser shows."""
+    return DARK if st.context.theme.type == "dark" else LIGHT
+
+
+def number(value: float, metric: Metric) -> str:
+    """A metric's value: 98.2% or 0.861."""
+    return f"{value:.1%}" if metric.percent else _significant(value)
+
+
+def delta(value: float, metric: Metric) -> str:
+    """A signed change: -1.2 points or +0.013."""
+    if metric.percent:
+        return f"{100 * value:+.1f} points"
+    return ("+" if value >= 0 else "−") + _significant(abs(value))
+
+
+def interval(measured: Interval, metric: Metric) -> str:
+    """The 95% interval: 95% CI 96.5 to 99.1%."""
+    if metric.percent:
+        return f"{100 * measured.low:.1f} to {100 * measured.high:.1f}%"
+    return f"{_significant(measured.low)} to {_significant(measured.high)}"
+
+
+def count(value: float) -> str:
+    """A count in at most four figures: 1,024, 23.5 k, 1.79 M."""
+    if value < 10_000:
+        return f"{value:,.0f}"
+    if value < 1_000_000:
+        return f"{value / 1000:.1f} k"
+    if value < 1_000_000_000:
+        return f"{value / 1_000_000:.2f} M"
+    return f"{value / 1_000_000_000:.2f} G"
+
+
+def bytes_text(value: float) -> str:
+    """Bytes in KiB or MiB."""
+    if value < 1024:
+        return f"{value:.0f} B"
+    return f"{value / 1024:.1f} KiB" if value < 1024**2 else f"{value / 1024**2:.2f} MiB"
+
+
+def milliseconds(value: float) -> str:
+    """A duration in ms."""
+    return f"{value:.2f} ms"
+
+
+def share_text(value: float, whole: float) -> str:
+    """What is left of a whole, signed: -37%."""
+    return f"{100 * (value / whole - 1):+.0f}%" if whole else ""
+
+
+def _significant(value: float) -> str:
+    return f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"
