@@ -25,7 +25,10 @@ from ui.bench import dense_plan
 
 @dataclass(frozen=True)
 class Way:
-    """One way to say how much goes: a slider's range and its two translations to the plan's ratio."""
+    """One way to say how much goes: a slider's range and its two translations to the plan's ratio.
+
+    A threshold is not `exact`: many of them stand for the same cut.
+    """
 
     label: str
     to_ratio: Callable[[Tensor, float], float]
@@ -33,6 +36,7 @@ class Way:
     top: Callable[[Tensor], float]
     step: float | None
     format: str
+    exact: bool = True
 
 
 def _largest(values: Tensor) -> float:
@@ -53,7 +57,7 @@ def _hundred(values: Tensor) -> float:
 _ALL_WAYS = (
     Way("Ratio removed", lambda v, x: x / 100, lambda v, r, g: 100 * r, _hundred, 1.0, "%d%%"),
     Way("Ratio kept", lambda v, x: 1 - x / 100, lambda v, r, g: 100 - 100 * r, _hundred, 1.0, "%d%%"),
-    Way("Absolute threshold", ratio_below, _threshold, _largest, None, "%.3g"),
+    Way("Absolute threshold", ratio_below, _threshold, _largest, None, "%.3g", exact=False),
     Way(
         "Relative threshold",
         lambda v, x: ratio_below_relative(v, x / 100),
@@ -61,6 +65,7 @@ _ALL_WAYS = (
         _hundred,
         0.5,
         "%.1f%% of the largest score",
+        exact=False,
     ),
 )
 WAYS = {way.label: way for way in _ALL_WAYS}
@@ -179,14 +184,20 @@ def _common_percent() -> int:
 
 
 def _cut_changed(target: str, key: str, way: str) -> None:
+    if not workspace.is_current("cut", key):
+        return
     state = workspace.bench()
-    scores = workspace.scores(state.criterion)
-    values = target_scores(scores, workspace.network(), target, state.granularity)
+    values = target_scores(workspace.scores(state.criterion), workspace.network(), target, state.granularity)
+    present = state.plan.ratios.get(target, 0.0)
     ratio = min(1.0, max(0.0, round(WAYS[way].to_ratio(values, st.session_state[key]), 6)))
-    workspace.set_ratios({**state.plan.ratios, target: ratio}, by="cut")
+    counts = {removal_count(len(values), r, state.granularity) for r in (present, ratio)}
+    if ratio != present and (len(counts) == 2 or WAYS[way].exact):
+        workspace.set_ratios({**state.plan.ratios, target: ratio}, by="cut")
 
 
 def _all_changed(key: str) -> None:
+    if not workspace.is_current("all", key) or st.session_state[key] == _common_percent():
+        return
     granularity = workspace.bench().granularity
     ratio = st.session_state[key] / 100
     workspace.set_ratios(_rankable(dict.fromkeys(targets(workspace.network(), granularity), ratio)), by="all")
@@ -208,11 +219,15 @@ def _rankable(ratios: dict[str, float]) -> dict[str, float]:
 
 def _granularity_changed(key: str) -> None:
     state = workspace.bench()
+    chosen = st.session_state[key]
+    if not workspace.is_current("granularity", key) or chosen == state.granularity:
+        return
     state.move(dense_plan(workspace.network_name()), by="granularity")
-    state.granularity = st.session_state[key]
-    if state.granularity == "weight" and CRITERIA[state.criterion].unit == "channel":
+    state.granularity = chosen
+    if chosen == "weight" and CRITERIA[state.criterion].unit == "channel":
         state.criterion = "l1"
 
 
 def _criterion_changed(key: str) -> None:
-    workspace.bench().criterion = st.session_state[key]
+    if workspace.is_current("criterion", key):
+        workspace.bench().criterion = st.session_state[key]

@@ -19,6 +19,7 @@ from sample_models import Sample
 from ui import computed
 from ui.bench import Bench, Control, dense_plan
 from ui.computed import Progress, silent
+from ui.navigation import enter
 
 NETWORK = "network"
 IMAGES = "images"
@@ -38,6 +39,15 @@ def control_key(control: Control, *parts: str) -> str:
     return ":".join((control, network_name(), str(bench().revision(control)), *parts))
 
 
+def is_current(control: Control, key: str) -> bool:
+    """True if `key` belongs to the control as drawn last.
+
+    When a run is interrupted Streamlit may call callbacks of widgets that did not change, and of widgets
+    that are gone. Callbacks check this, and do nothing if the plan already says what the widget says.
+    """
+    return key.split(":")[:3] == control_key(control).split(":")
+
+
 def keep(key: str) -> None:
     """Carry a widget's value over a page switch, which would drop it."""
     if key in st.session_state:
@@ -46,6 +56,8 @@ def keep(key: str) -> None:
 
 def network_name() -> str:
     """The chosen sample network."""
+    if NETWORK not in st.session_state:
+        enter()
     return st.session_state[NETWORK]
 
 
