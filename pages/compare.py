@@ -28,13 +28,12 @@ metric = dataset.task.headline
 columns = st.columns(4)
 columns[0].metric(f"{metric.label} before", theme.number(before.headline.value, metric), border=True)
 columns[1].metric(
-    f"{metric.label} after", theme.number(after.headline.value, metric),
-    theme.delta(after.change[metric.key].value, metric),
-    delta_color="normal" if metric.higher_is_better else "inverse", border=True,
+    f"{metric.label} after", theme.number(after.headline.value, metric), border=True,
+    **theme.delta_look(after.change[metric.key].value, metric),
 )  # fmt: skip
 columns[2].metric(
-    "Parameters", theme.count(after.cost.parameters),
-    theme.share_text(after.cost.parameters, before.cost.parameters), delta_color="inverse", border=True,
+    "Nonzero connections", theme.count(after.cost.nonzero_connections), border=True,
+    **theme.saving_look(after.cost.nonzero_connections, before.cost.nonzero_connections),
 )  # fmt: skip
 if dataset.task.is_classification:
     changed = int((before.evaluation.answers != after.evaluation.answers).sum())

@@ -9,6 +9,8 @@ from ui import figures, frame, theme, workspace
 
 network = workspace.network()
 palette = theme.palette()
+names = [layer.name for layer in network.layers]
+largest = names.index(max(network.layers, key=lambda layer: layer.connections).name)
 frame.heading(
     "Importance",
     "What each part of the network is worth, by a criterion of your choice. Faint cells and short bars are the first to go.",
@@ -21,7 +23,7 @@ name = controls[0].selectbox(
 criterion = CRITERIA[name]
 workspace.run_with_progress(f"Scoring by {criterion.label}…", lambda report: workspace.scores(name, report))
 scores = workspace.scores(name)
-layer = controls[1].selectbox("Layer", [layer.name for layer in network.layers])
+layer = controls[1].selectbox("Layer", names, index=largest)
 ranked = controls[2].toggle("Sort by rank")
 source = f"Computed on {scores.origin}." if scores.examples else "Needs no data."
 st.caption(f"{criterion.sentence} {source}")

@@ -42,7 +42,7 @@ with left, st.container(border=True):
         "From input to answer. Layers framed in the same colour are coupled: they lose channels together."
     )
     with st.container(height=560, border=False):
-        st.graphviz_chart(architecture.dot(network, theme.palette()), width="stretch")
+        st.graphviz_chart(architecture.dot(network, theme.palette()), width="content")
 
 with right:
     with st.container(border=True):

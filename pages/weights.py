@@ -11,6 +11,8 @@ from ui import computed, figures, frame, theme, workspace
 network, plan = workspace.network(), workspace.bench().plan
 palette = theme.palette()
 removed = computed.removed(plan)
+names = [layer.name for layer in network.layers]
+largest = names.index(max(network.layers, key=lambda layer: layer.connections).name)
 frame.heading(
     "Weights",
     "How each layer's weights are spread. Where most of them crowd around zero, there is something to remove.",
@@ -21,7 +23,7 @@ one, every, table, siblings = st.tabs(["One layer", "All layers", "Statistics", 
 with one:
     controls, chart = st.columns([1, 2], gap="medium")
     with controls:
-        layer = st.selectbox("Layer", [layer.name for layer in network.layers])
+        layer = st.selectbox("Layer", names, index=largest)
         size = network.weight(layer).abs().flatten()
         log = st.toggle("Logarithmic counts")
         way = st.segmented_control("Threshold as", ["Ratio", "Absolute"], default="Ratio") or "Ratio"
@@ -114,14 +116,14 @@ with table:
     )
 
 with siblings:
-    names = workspace.sample().siblings
-    if not names:
+    family = workspace.sample().siblings
+    if not family:
         st.info(
             "This network was trained one way only. Choose digits-mlp to compare training plainly, with L1 and with L2."
         )
     else:
-        shared = st.selectbox("Layer", [layer.name for layer in network.layers], key="sibling_layer")
-        weight_of = {name: sample_models.load(name).network.weight(shared) for name in names}
+        shared = st.selectbox("Layer", names, index=largest, key="sibling_layer")
+        weight_of = {name: sample_models.load(name).network.weight(shared) for name in family}
         limit = max(float(w.abs().max()) for w in weight_of.values())
         with st.container(border=True):
             rows = {name: weights.histogram(w, limit=limit, bins=121) for name, w in weight_of.items()}

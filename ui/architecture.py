@@ -1,4 +1,4 @@
-"""The architecture as a Graphviz drawing: one box a module, coupled layers in the same colour."""
+"""The architecture as a Graphviz drawing: one box a layer, coupled layers in the same colour."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor, fx
 from analysis.network import LAYER_TYPES, Network, node_values
 from ui.theme import Palette
 
-_COUPLED = ("#0f766e", "#b45309", "#4338ca", "#be123c", "#4d7c0f", "#0369a1")
+_COUPLED = ("#0f9488", "#d97706", "#6366f1", "#e11d48", "#65a30d", "#0284c7")
 _SIGNS: dict[object, str] = {
     operator.add: "+",
     operator.iadd: "+",
@@ -22,22 +22,28 @@ _SIGNS: dict[object, str] = {
 
 
 def dot(network: Network, palette: Palette) -> str:
-    """The graph in the DOT language, top to bottom; quiet modules are folded into short labels."""
+    """The graph in the DOT language, top to bottom.
+
+    Chains of modules without prunable weights (BatchNorm, activation, pooling) share one small box.
+    """
     with torch.no_grad():
         values = node_values(network.module, network.example_input)
     colours = coupled_colours(network)
+    chains = _chains(network)
+    first_of = {node: chain[0] for chain in chains for node in chain}
     lines = [
         "digraph {",
-        'rankdir=TB; bgcolor="transparent"; nodesep=0.25; ranksep=0.22;',
-        f'node [shape=box, style="rounded,filled", fontname="sans-serif", fontsize=11, height=0.3, '
-        f'margin="0.12,0.05", color="{palette.grid}", fillcolor="{palette.zero}", fontcolor="{palette.text}"];',
-        f'edge [color="{palette.muted}", arrowsize=0.6, fontname="sans-serif", fontsize=9, fontcolor="{palette.muted}"];',
+        'rankdir=TB; bgcolor="transparent"; nodesep=0.25; ranksep=0.2;',
+        'node [shape=box, style="rounded,filled", fontname="sans-serif", fontsize=11, height=0.25, '
+        f'margin="0.1,0.04", color="{palette.grid}", fillcolor="{palette.zero}", fontcolor="{palette.text}"];',
+        f'edge [color="{palette.muted}", arrowsize=0.5, fontname="sans-serif", fontsize=9, '
+        f'fontcolor="{palette.muted}"];',
     ]
-    for node in network.module.graph.nodes:
-        lines.append(f"{_id(node)} [{_attributes(network, node, values.get(node), colours)}];")
-        for source in node.all_input_nodes:
-            label = _shape(values.get(source))
-            lines.append(f"{_id(source)} -> {_id(node)} [label={_text(' ' + label)}];")
+    for chain in chains:
+        lines.append(f"{_id(chain[0])} [{_attributes(network, chain, values.get(chain[0]), colours)}];")
+        for source in chain[0].all_input_nodes:
+            label = " " + _shape(values.get(source)) if source.op != "placeholder" else ""
+            lines.append(f"{_id(first_of[source])} -> {_id(chain[0])} [label={_text(label)}];")
     lines.append("}")
     return "\n".join(lines)
 
@@ -48,25 +54,55 @@ def coupled_colours(network: Network) -> dict[str, str]:
     return {m: _COUPLED[i % len(_COUPLED)] for i, group in enumerate(coupled) for m in group.members}
 
 
-def _attributes(network: Network, node: fx.Node, value: object, colours: dict[str, str]) -> str:
+def _chains(network: Network) -> list[list[fx.Node]]:
+    """The nodes in order, consecutive quiet modules gathered."""
+    chains: list[list[fx.Node]] = []
+    chain_of: dict[fx.Node, list[fx.Node]] = {}
+    for node in network.module.graph.nodes:
+        sources = node.all_input_nodes
+        if (
+            _is_quiet(network, node)
+            and len(sources) == 1
+            and len(sources[0].users) == 1
+            and _is_quiet(network, sources[0])
+        ):
+            chain = chain_of[sources[0]]
+        else:
+            chain = []
+            chains.append(chain)
+        chain.append(node)
+        chain_of[node] = chain
+    return chains
+
+
+def _is_quiet(network: Network, node: fx.Node) -> bool:
+    if node.op == "call_module":
+        return not isinstance(network.module.get_submodule(str(node.target)), LAYER_TYPES)
+    return node.op in ("call_function", "call_method") and len(node.all_input_nodes) == 1
+
+
+def _attributes(network: Network, chain: list[fx.Node], value: object, colours: dict[str, str]) -> str:
+    node = chain[0]
     if node.op == "placeholder":
         return f'label={_text("input " + _shape(value))}, shape=plaintext, style=""'
     if node.op == "output":
         return 'label="answer", shape=plaintext, style=""'
-    if node.op != "call_module":
-        sign = _SIGNS.get(node.target)
-        label = sign or str(getattr(node.target, "__name__", node.target))
-        return f"label={_text(label)}" + (", shape=circle, margin=0.02" if sign else "")
-    target = str(node.target)
-    module = network.module.get_submodule(target)
-    kind = type(module).__name__
-    if not isinstance(module, LAYER_TYPES):
-        return f"label={_text(kind)}, fontsize=10"
-    shape = " × ".join(str(side) for side in network.layer(target).shape)
-    text = _text(f"{target}\n{kind}  {shape}")
-    colour = colours.get(target)
-    look = f', color="{colour}", penwidth=3' if colour else ", penwidth=1.5"
-    return f'label={text}, tooltip="{target}"{look}'
+    if node.op == "call_module" and not _is_quiet(network, node):
+        target = str(node.target)
+        shape = " × ".join(str(side) for side in network.layer(target).shape)
+        colour = colours.get(target)
+        look = f', color="{colour}", penwidth=3' if colour else ", penwidth=1.5"
+        text = f"{target}\n{network.layer(target).type}  {shape}"
+        return f"label={_text(text)}, tooltip={_text(target)}{look}"
+    if len(node.all_input_nodes) > 1:
+        return f"label={_text(_name(network, node))}, shape=circle, margin=0.02"
+    return f"label={_text(' · '.join(_name(network, n) for n in chain))}, fontsize=9"
+
+
+def _name(network: Network, node: fx.Node) -> str:
+    if node.op == "call_module":
+        return type(network.module.get_submodule(str(node.target))).__name__
+    return _SIGNS.get(node.target) or str(getattr(node.target, "__name__", node.target))
 
 
 def _id(node: fx.Node) -> str:

@@ -163,7 +163,8 @@ def _tabular(
     dataset: Dataset, before: Evaluation, after: Evaluation, shown: Tensor, maps: tuple[Tensor, Tensor]
 ) -> None:
     palette = theme.palette()
-    limit = max(float(torch.stack(maps).abs().max()), 1e-9) * 1.05
+    both = torch.stack(maps)
+    limit, signed = max(float(both.abs().max()), 1e-9) * 1.05, bool((both < 0).any())
     columns = st.columns(2)
     for i, index in enumerate(shown.tolist()):
         with columns[i % 2]:
@@ -172,7 +173,7 @@ def _tabular(
                 f"before {float(before.answers[index]):.1f}, after {float(after.answers[index]):.1f}"
             )
             figure = comparison_figures.paired_bars(
-                dataset.feature_names, maps[0][i].flatten().numpy(), maps[1][i].flatten().numpy(), palette
-            )
-            figure.update_xaxes(range=[-limit, limit])
+                dataset.feature_names, maps[0][i].flatten().numpy(), maps[1][i].flatten().numpy(), palette,
+                limit=limit, signed=signed,
+            )  # fmt: skip
             st.plotly_chart(figure, config=figures.CONFIG, key=f"tabular:{i}")

@@ -123,8 +123,16 @@ def predicted_against_true(
     return figure
 
 
-def paired_bars(names: Sequence[str], before: np.ndarray, after: np.ndarray, palette: Palette) -> go.Figure:
-    """Attribution of each feature before and after, for one example."""
+def paired_bars(
+    names: Sequence[str],
+    before: np.ndarray,
+    after: np.ndarray,
+    palette: Palette,
+    *,
+    limit: float,
+    signed: bool,
+) -> go.Figure:
+    """Attribution of each feature before and after, for one example, on an axis up to `limit`."""
     figure = base(palette, height=38 * len(names) + 90, x="attribution", y="")
     for label, values, colour in (("before", before, palette.removed), ("after", after, palette.kept)):
         figure.add_bar(
@@ -136,5 +144,6 @@ def paired_bars(names: Sequence[str], before: np.ndarray, after: np.ndarray, pal
             hovertemplate=f"%{{y}}<br>{label} %{{x:.3g}}<extra></extra>",
         )
     figure.update_layout(barmode="group", bargap=0.3)
+    figure.update_xaxes(range=[-limit if signed else 0, limit])
     figure.update_yaxes(autorange="reversed", showgrid=False)
     return figure

@@ -31,7 +31,8 @@ class Row:
 def gallery(rows: Sequence[Row], palette: Palette) -> str:
     """HTML of the table; every map shares one symmetric scale, named below it."""
     limit = max(float(np.abs(m).max()) for row in rows for m in (row.before, row.after)) or 1.0
-    head = "".join(f"<th>{name}</th>" for name in ("", "input", "before", "after", "after − before"))
+    columns = ("input", "before", "after", "after − before")
+    head = "<th class='text'></th>" + "".join(f"<th>{name}</th>" for name in columns)
     body = "".join(_row(row, limit, palette) for row in rows)
     return (
         f"<style>{_css(palette)}</style><div class='ps-gallery'><table><thead><tr>{head}</tr></thead>"
@@ -80,13 +81,13 @@ def _rgb(colour: str) -> tuple[int, int, int]:
 def _css(palette: Palette) -> str:
     gradient = f"linear-gradient(90deg, {palette.lost}, {palette.zero}, {palette.kept})"
     return f"""
-.ps-gallery table {{ border-collapse: collapse; width: 100%; color: {palette.text}; }}
+.ps-gallery table {{ border-collapse: collapse; width: 100%; table-layout: fixed; color: {palette.text}; }}
 .ps-gallery th {{ font-weight: 500; font-size: .85rem; color: {palette.muted}; padding: .2rem .4rem; text-align: center; }}
 .ps-gallery td {{ padding: .3rem .4rem; border-top: 1px solid {palette.grid}; text-align: center; }}
-.ps-gallery td.text {{ text-align: left; font-size: .85rem; white-space: nowrap; width: 30%; }}
+.ps-gallery .text {{ text-align: left; font-size: .85rem; width: 26%; }}
 .ps-gallery .bad {{ color: {palette.lost}; }}
 .ps-gallery .ok {{ color: {palette.muted}; }}
-.ps-gallery img {{ width: 100%; max-width: 112px; image-rendering: pixelated; border-radius: 4px; display: inline-block; }}
+.ps-gallery img {{ width: 104px; max-width: 100%; image-rendering: pixelated; border-radius: 4px; display: inline-block; }}
 .ps-scale {{ display: flex; gap: .6rem; align-items: center; justify-content: center; margin-top: .6rem;
   font-size: .8rem; color: {palette.muted}; text-align: center; }}
 .ps-scale i {{ display: inline-block; width: 220px; height: 10px; border-radius: 5px; background: {gradient}; }}

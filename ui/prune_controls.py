@@ -142,14 +142,17 @@ def plan_upload() -> None:
     uploaded = st.file_uploader(
         "Load a plan (.json)", type="json", key=workspace.PLAN_FILE, max_upload_size=1
     )
-    if uploaded is None or not workspace.is_new_upload(uploaded.file_id):
+    if uploaded is None:
         return
     try:
-        workspace.try_plan(from_json(uploaded.getvalue()))
+        plan = from_json(uploaded.getvalue())
+        workspace.check_plan_fits(plan)
     except PrunescopeError as error:
         st.error(str(error))
         return
-    st.rerun()
+    if workspace.is_new_upload(uploaded.file_id):
+        workspace.bench().move(plan)
+        st.rerun()
 
 
 def _slider(network: Network, target: str, values: Tensor, way: Way) -> None:

@@ -50,28 +50,21 @@ def metric_cards(now: Measurement, dense: Measurement) -> None:
     """Quality, cost, size and latency, each against the dense network, with the conditions below."""
     task = now.evaluation.task
     is_dense = not now.change
-    grid = [*st.columns(3), *st.columns(3), *st.columns(3)]
-    cards = iter(grid)
+    cards = iter([*st.columns(3), *st.columns(3), *st.columns(3)])
     for metric in task.metrics:
-        change = None if is_dense else now.change[metric.key].value
         next(cards).metric(
             metric.label,
             theme.number(now.quality[metric.key].value, metric),
-            None if change is None else theme.delta(change, metric),
-            delta_color="off" if not change else "normal" if metric.higher_is_better else "inverse",
-            delta_arrow="off" if not change else "auto",
+            **({} if is_dense else theme.delta_look(now.change[metric.key].value, metric)),
             border=True,
             help=f"95% interval {theme.interval(now.quality[metric.key], metric)}"
             + ("" if is_dense else f"; change {_change_interval(now, metric.key)} (paired)"),
         )
     for label, text, cost, help_text in _COST_CARDS:
-        value, whole = cost(now), cost(dense)
         next(cards).metric(
             label,
-            text(value),
-            None if is_dense else theme.share_text(value, whole),
-            delta_color="off" if value == whole else "inverse",
-            delta_arrow="off" if value == whole else "auto",
+            text(cost(now)),
+            **({} if is_dense else theme.saving_look(cost(now), cost(dense))),
             border=True,
             help=help_text,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import streamlit as st
 
@@ -74,7 +75,23 @@ def delta(value: float, metric: Metric) -> str:
     """A signed change: -1.2 points or +0.013."""
     if metric.percent:
         return f"{100 * value:+.1f} points"
-    return ("+" if value >= 0 else "−") + _significant(abs(value))
+    return ("-" if value < 0 else "+") + _significant(abs(value))
+
+
+def delta_look(value: float, metric: Metric) -> dict[str, Any]:
+    """How ``st.metric`` shows a change: its text, and a colour for better or worse if it shows at all."""
+    text = delta(value, metric)
+    if not any(digit in text for digit in "123456789"):
+        return {"delta": text.replace("-", "+"), "delta_color": "off", "delta_arrow": "off"}
+    return {"delta": text, "delta_color": "normal" if metric.higher_is_better else "inverse"}
+
+
+def saving_look(value: float, whole: float) -> dict[str, Any]:
+    """How ``st.metric`` shows a cost against the dense network's: less is better."""
+    text = f"{100 * (value / whole - 1):+.0f}%" if whole else ""
+    if text in ("+0%", "-0%", ""):
+        return {"delta": "+0%", "delta_color": "off", "delta_arrow": "off"}
+    return {"delta": text, "delta_color": "inverse"}
 
 
 def interval(measured: Interval, metric: Metric) -> str:
@@ -105,11 +122,6 @@ def bytes_text(value: float) -> str:
 def milliseconds(value: float) -> str:
     """A duration in ms."""
     return f"{value:.2f} ms"
-
-
-def share_text(value: float, whole: float) -> str:
-    """What is left of a whole, signed: -37%."""
-    return f"{100 * (value / whole - 1):+.0f}%" if whole else ""
 
 
 def _significant(value: float) -> str:

@@ -129,8 +129,8 @@ def prune_everything(ratio: float) -> None:
     state.move(uniform_plan(network(), state.criterion, state.granularity, ratio))
 
 
-def try_plan(plan: Plan) -> None:
-    """Put a plan from elsewhere in force if this network can carry it out.
+def check_plan_fits(plan: Plan) -> None:
+    """Refuse a plan that the chosen network cannot carry out.
 
     Raises
     ------
@@ -139,7 +139,6 @@ def try_plan(plan: Plan) -> None:
     """
     check_plan(plan, network())
     computed.pruned(plan)
-    bench().move(plan)
 
 
 def is_new_upload(file_id: str) -> bool:

@@ -90,11 +90,7 @@ def _dependencies(network: Network) -> list[Group]:
         seen.update(members)
         heads = [name for name in members if name in answers]
         if heads:
-            groups.append(
-                _refused(
-                    members[0], members, size, f"the {size} outputs of {heads[0]} are the network's answer"
-                )
-            )
+            groups.append(_refused(members[0], members, size, _answer_reason(heads[0], size)))
         elif foreign:
             groups.append(
                 _refused(
@@ -160,6 +156,11 @@ def _verified(network: Network, group: Group) -> Group:
         group.size,
         f"removing its channels is not the same as silencing them (outputs differ by {deviation:.2g})",
     )
+
+
+def _answer_reason(head: str, size: int) -> str:
+    outputs = f"the {size} outputs of {head} are" if size > 1 else f"the output of {head} is"
+    return f"{outputs} the network's answer"
 
 
 def _refused(name: str, members: list[str] | tuple[str, ...], size: int, reason: str) -> Group:

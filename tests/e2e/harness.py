@@ -12,6 +12,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlparse
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
@@ -76,6 +77,11 @@ def settle(page: Page, *, timeout: float = 60) -> None:
         ).count()
         quiet = 0 if busy else quiet + 1
         page.wait_for_timeout(100)
+
+
+def is_outside(url: str) -> bool:
+    """True if `url` leaves this machine."""
+    return urlparse(url).hostname not in (None, "127.0.0.1", "localhost")
 
 
 def _wait_for(url: str, process: subprocess.Popen[bytes]) -> None:

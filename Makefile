@@ -1,0 +1,38 @@
+# `make run` opens the app, `make test` checks everything; both first set up .venv.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# One thread each: tests and sessions run side by side, and more threads than cores are far slower.
+export OMP_NUM_THREADS := 1
+
+.PHONY: setup run test browser screenshots bench clean
+
+setup: $(VENV)/ready
+
+$(VENV)/ready: requirements.txt requirements-dev.txt
+	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'Prunescope needs Python 3.11 or newer; name one with make PYTHON=...')"
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --requirement requirements-dev.txt
+	touch $@
+
+run: setup
+	$(BIN)/streamlit run app.py
+
+test: setup browser
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pytest --numprocesses 2 --cov --cov-report=term --cov-fail-under=90
+
+browser: setup
+	$(BIN)/python -m tests.e2e.install_browser
+
+screenshots: setup browser
+	$(BIN)/python -m tests.e2e.screenshots
+
+bench: setup
+	$(BIN)/python -m benchmarks.slider
+
+clean:
+	rm -rf $(VENV)

@@ -1,0 +1,56 @@
+"""The app under test without a browser: real pages, real samples."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from streamlit.runtime.pages_manager import PagesManager
+from streamlit.testing.v1 import AppTest
+
+APP = Path(__file__).parents[2] / "app.py"
+Open = Callable[..., AppTest]
+
+
+@pytest.fixture(autouse=True)
+def entry_point(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run every page through app.py, as a server does that has met ``st.navigation`` once.
+
+    AppTest forgets that before each run, and would run the files in pages/ on their own.
+    """
+    original = PagesManager.__init__
+
+    def initialise(self: PagesManager, *arguments: Any, **options: Any) -> None:
+        original(self, *arguments, **options)
+        PagesManager.uses_pages_directory = False
+
+    monkeypatch.setattr(PagesManager, "__init__", initialise)
+
+
+@pytest.fixture
+def open_page() -> Open:
+    """Open a page of the app on a sample network, through the entry point."""
+
+    def open_one(page: str, network: str = "digits-mlp") -> AppTest:
+        app = AppTest.from_file(str(APP), default_timeout=120)
+        app.query_params["network"] = network
+        app.run()
+        if page != "model":
+            app.switch_page(f"pages/{page}.py").run()
+        assert not app.exception
+        return app
+
+    return open_one
+
+
+def texts(app: AppTest) -> str:
+    """All that a reader can read outside of charts."""
+    elements = [*app.main, *app.sidebar]
+    return "\n".join(str(getattr(element, "value", "")) for element in elements)
+
+
+def metric(app: AppTest, label: str) -> str:
+    """The value of the metric called `label`."""
+    return next(m.value for m in app.metric if m.label == label)

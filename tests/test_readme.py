@@ -1,0 +1,55 @@
+"""The README tells the truth: its snippets run, its links and pictures exist."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+import sample_models
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+SNIPPETS = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+
+
+def test_the_engine_snippet_prunes_measures_and_saves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    scope: dict = {}
+    exec(SNIPPETS[0], scope)  # the README's own code
+    assert str(scope["after"].cost.parameters) in capsys.readouterr().out
+    assert scope["after"].cost.parameters < scope["dense"].cost.parameters
+    saved = torch.export.load(tmp_path / "pruned.pt2").module()
+    inputs = scope["data"].evaluation.inputs[:8]
+    torch.testing.assert_close(saved(inputs), scope["pruned"].module(inputs))
+
+
+def test_a_network_of_ones_own_joins(capsys: pytest.CaptureFixture[str]) -> None:
+    module = nn.Sequential(nn.Linear(6, 12), nn.ReLU(), nn.Linear(12, 3))
+    exec(SNIPPETS[1], {"my_module": module, "my_batch": torch.randn(4, 6)})
+    out = capsys.readouterr().out
+    assert "exact" in out and "refused" in out
+
+
+@pytest.mark.parametrize(
+    "document", ["README.md", "CONTRIBUTING.md", *(f"docs/{p.name}" for p in (ROOT / "docs").glob("*.md"))]
+)
+def test_links_and_pictures_exist(document: str) -> None:
+    text = (ROOT / document).read_text()
+    for target in re.findall(r"\]\(([^)#]+)\)", text):
+        if not target.startswith("http"):
+            assert ((ROOT / document).parent / target).exists(), target
+
+
+def test_the_sample_table_holds_the_figures_of_the_cards() -> None:
+    table = (ROOT / "docs" / "samples.md").read_text()
+    for name in sample_models.names():
+        card = sample_models.read_card(name)["test"]
+        figure = f"{card['value']:.1%}" if card["metric"] == "accuracy" else f"R² {card['value']:.3f}"
+        row = next(line for line in table.splitlines() if f"`{name}`" in line and line.startswith("|"))
+        assert figure in row
