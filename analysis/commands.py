@@ -21,7 +21,7 @@ from analysis.loading.npz import load_npz
 from analysis.measure.measurement import Measurement, measure
 from analysis.measure.quality import Interval
 from analysis.network import Network
-from analysis.pruning.plan import GRANULARITIES, Plan, from_json, uniform_plan
+from analysis.pruning.plan import GRANULARITIES, Plan, check_plan, from_json, uniform_plan
 from analysis.pruning.prune import prune
 
 Open = Callable[[str], tuple[Network, Dataset]]
@@ -119,9 +119,13 @@ def _plan(network: Network, options: argparse.Namespace) -> Plan:
         raise PlanError("A plan file names its own criterion and granularity; leave those options out.")
     if path is not None:
         try:
-            return from_json(path.read_bytes())
+            plan = from_json(path.read_bytes())
         except OSError as error:
             raise PlanError(f"The plan {path} cannot be read ({error.strerror}).") from error
+        check_plan(plan, network)
+        return plan
+    if ratio is None and (getattr(options, "criterion", None) or getattr(options, "granularity", None)):
+        raise PlanError("--criterion and --granularity go with --all RATIO; give it, or leave them out.")
     if ratio is None:
         return Plan(network.name, "l1")
     criterion = find_criterion(options.criterion or "l1").name

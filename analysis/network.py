@@ -204,7 +204,9 @@ def replace_modules(network: Network, changed: Mapping[str, nn.Module]) -> Netwo
         if node.op == "call_module":
             root[node.target] = changed.get(node.target, source.get_submodule(node.target))
         elif node.op == "get_attr":
-            root[node.target] = _attribute(source, node.target)
+            parent, _, attribute = node.target.rpartition(".")
+            owner = changed.get(parent, source.get_submodule(parent))  # a tied weight follows its layer
+            root[node.target] = getattr(owner, attribute)
     graph_module = fx.GraphModule(root, source.graph)
     return from_graph(network.name, graph_module, network.example_input)
 
@@ -225,8 +227,21 @@ def output_layers(module: fx.GraphModule) -> set[str]:
 
 
 def out_dim(module: nn.Module) -> int:
-    """The dimension of a layer's weight that counts its output channels."""
+    """The dimension of an ungrouped layer's weight that counts its output channels."""
     return 1 if isinstance(module, (*TRANSPOSED_TYPES, nn.Embedding)) else 0
+
+
+def by_output(module: nn.Module, values: Tensor) -> Tensor:
+    """Values of a layer's weight rearranged to (output channels, inputs of each, kernel...).
+
+    Grouped transposed convolutions keep (inputs, outputs of one block, kernel...), so that their output
+    channels are not a dimension of the weight.
+    """
+    groups = getattr(module, "groups", 1)
+    if isinstance(module, TRANSPOSED_TYPES) and groups > 1:
+        blocks = values.reshape(groups, values.shape[0] // groups, *values.shape[1:])
+        return blocks.transpose(1, 2).flatten(0, 1)
+    return values.movedim(out_dim(module), 0)
 
 
 def node_values(
@@ -268,6 +283,9 @@ _FUNCTIONAL: dict[Any, tuple[Callable[..., nn.Module], tuple[str, ...]]] = {
     F.relu: (nn.ReLU, ()),
     torch.relu: (nn.ReLU, ()),
     "relu": (nn.ReLU, ()),
+    F.relu_: (nn.ReLU, ()),
+    torch.relu_: (nn.ReLU, ()),
+    "relu_": (nn.ReLU, ()),
     F.relu6: (nn.ReLU6, ()),
     F.leaky_relu: (nn.LeakyReLU, ("negative_slope",)),
     F.elu: (nn.ELU, ("alpha",)),
@@ -289,6 +307,8 @@ def _one_module_per_activation(module: fx.GraphModule) -> None:
     """
     seen: set[str] = set()
     for node in list(module.graph.nodes):
+        if _is_in_place(module, node):
+            _hand_on(module, node)
         if node.op == "call_module":
             called = module.get_submodule(node.target)
             if hasattr(called, "inplace"):
@@ -309,6 +329,22 @@ def _one_module_per_activation(module: fx.GraphModule) -> None:
     module.recompile()
 
 
+def _is_in_place(module: fx.GraphModule, node: fx.Node) -> bool:
+    if node.op == "call_module":
+        return bool(getattr(module.get_submodule(str(node.target)), "inplace", False))
+    if node.target not in _FUNCTIONAL:
+        return False
+    name = node.target if isinstance(node.target, str) else node.target.__name__
+    return name.endswith("_") or bool(node.kwargs.get("inplace", False))
+
+
+def _hand_on(module: fx.GraphModule, node: fx.Node) -> None:
+    """Let all that reads an overwritten value later read the activation's result, as it did."""
+    order = {other: i for i, other in enumerate(module.graph.nodes)}
+    source = node.all_input_nodes[0]
+    source.replace_all_uses_with(node, delete_user_cb=lambda user: order[user] > order[node])
+
+
 def _add(module: fx.GraphModule, name: str, child: nn.Module) -> str:
     """Add `child` under `name`, numbered if taken; returns the name used."""
     taken = {key for key, _ in module.named_modules()}
@@ -318,11 +354,6 @@ def _add(module: fx.GraphModule, name: str, child: nn.Module) -> str:
         unique = f"{name}_{count}"
     module.add_submodule(unique, child)
     return unique
-
-
-def _attribute(module: nn.Module, path: str) -> Any:
-    parent, _, name = path.rpartition(".")
-    return getattr(module.get_submodule(parent), name)
 
 
 def _output_node(module: fx.GraphModule) -> fx.Node:

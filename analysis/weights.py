@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from analysis.network import Network, out_dim
+from analysis.network import Network, by_output
 
 NEAR_ZERO = 0.01  # of the layer's largest |w|
 
@@ -77,5 +77,4 @@ def histogram(
 
 def channel_norms(network: Network, layer: str) -> Tensor:
     """L2 norm of the weights of each output channel, shape (channels,)."""
-    weight = network.weight(layer).movedim(out_dim(network.module.get_submodule(layer)), 0)
-    return weight.flatten(1).norm(dim=1)
+    return by_output(network.module.get_submodule(layer), network.weight(layer)).flatten(1).norm(dim=1)

@@ -100,13 +100,14 @@ def fashion_training(folder: Path = FASHION_SYSTEM_FOLDER) -> TrainingData:
     DataError
         If the full data set is not in `folder`.
     """
-    if not (folder / "train-images-idx3-ubyte.gz").exists():
+    names = ("train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz")
+    if not all((folder / name).exists() for name in names):
         raise DataError(
             f"The 60,000 training images are not in {folder}. Install Debian's package "
             "dataset-fashion-mnist, or name the folder of the four IDX files with --data."
         )
-    images = _normalise_fashion(read_idx(folder / "train-images-idx3-ubyte.gz"))
-    labels = torch.from_numpy(read_idx(folder / "train-labels-idx1-ubyte.gz")).long()
+    images = _normalise_fashion(read_idx(folder / names[0]))
+    labels = torch.from_numpy(read_idx(folder / names[1])).long()
     return TrainingData(
         Split(images, labels, "all 60,000 Fashion-MNIST training images"),
         Split(images[-6000:], labels[-6000:], "the last 6,000 Fashion-MNIST training images"),

@@ -96,6 +96,7 @@ def ridgelines(
                 y=row + 0.88 * height / peak,
                 mode="lines",
                 fill="tonexty",
+                fillcolor=_transparent(colour, 0.55 if label == "kept" else 0.95),
                 line={"color": colour, "width": 1.2},
                 name=label,
                 showlegend=row == 0 and bool(histogram.removed.sum()),
@@ -103,6 +104,7 @@ def ridgelines(
                 hovertemplate=f"{name}<br>weight %{{x:.3f}}<br>%{{customdata[0]:,}} connections, "
                 "%{customdata[1]:,} removed<extra></extra>",
             )
+    figure.update_layout(legend_traceorder="reversed")
     figure.update_yaxes(
         tickvals=list(range(len(names))), ticktext=names[::-1], showgrid=False, range=[-0.1, len(names)]
     )
@@ -280,7 +282,7 @@ def quality_curves(
         low = [q.low * scale for _, q in curve]
         high = [q.high * scale for _, q in curve]
         figure.add_scatter(
-            x=x + x[::-1], y=high + low[::-1], fill="toself", fillcolor=_transparent(colour, 0.12),
+            x=x + x[::-1], y=high + low[::-1], mode="lines", fill="toself", fillcolor=_transparent(colour, 0.12),
             line={"width": 0}, hoverinfo="skip", showlegend=False,
         )  # fmt: skip
         figure.add_scatter(

@@ -9,6 +9,7 @@ import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from captum import attr
@@ -64,11 +65,17 @@ def _integrated_gradients(request: Request) -> Tensor:
 
 
 def _gradient_shap(request: Request) -> Tensor:
-    torch.manual_seed(request.seed)
     baselines = torch.full_like(request.inputs[:1], request.baseline)
-    return attr.GradientShap(request.module).attribute(
-        request.inputs, baselines, target=request.target, n_samples=16, stdevs=0.1
-    )
+    state = np.random.get_state()  # Captum draws from NumPy's generator, too
+    with torch.random.fork_rng():
+        torch.manual_seed(request.seed)
+        np.random.seed(request.seed)
+        try:
+            return attr.GradientShap(request.module).attribute(
+                request.inputs, baselines, target=request.target, n_samples=16, stdevs=0.1
+            )
+        finally:
+            np.random.set_state(state)
 
 
 def _deep_lift(request: Request) -> Tensor:
@@ -85,7 +92,7 @@ def _occlusion(request: Request) -> Tensor:
     shape = request.inputs.shape[1:]
     window, stride = [1] * len(shape), [1] * len(shape)
     if len(shape) == 3:  # an image: a patch of about a seventh of its side, through all channels
-        side = max(1, shape[-1] // 7)
+        side = max(1, min(shape[1:]) // 7)
         window = [shape[0], side, side]
         stride = [shape[0], max(1, side // 2), max(1, side // 2)]
     return attr.Occlusion(request.module).attribute(

@@ -41,23 +41,24 @@ def cosine(before: Tensor, after: Tensor) -> Tensor:
 
 
 def top_overlap(before: Tensor, after: Tensor) -> Tensor:
-    """Share of the `TOP_SHARE` most important inputs, by size, that both maps name, in [0, 1]."""
-    a, b = _flat(before).abs(), _flat(after).abs()
-    count = max(1, round(TOP_SHARE * a.shape[1]))
-    chosen_a = torch.zeros_like(a).scatter_(1, a.argsort(dim=1, descending=True, stable=True)[:, :count], 1)
-    chosen_b = torch.zeros_like(b).scatter_(1, b.argsort(dim=1, descending=True, stable=True)[:, :count], 1)
-    return (chosen_a * chosen_b).sum(dim=1) / count
+    """Share of the `TOP_SHARE` most important inputs, by size, that both maps name, in [0, 1].
+
+    Inputs of no importance at all are not named; two empty maps are alike.
+    """
+    a, b = _top(before), _top(after)
+    named = torch.maximum(a.sum(dim=1), b.sum(dim=1))
+    return torch.where(named > 0, (a & b).sum(dim=1) / named.clamp(min=1), 1.0).double()
 
 
 def ssim(before: Tensor, after: Tensor) -> Tensor:
-    """Structural similarity (Wang et al. 2004) of (N, C, H, W) maps, each pair scaled to its own range."""
-    a, b = before.detach().double(), after.detach().double()
-    scale = torch.maximum(_flat(a).abs().amax(dim=1), _flat(b).abs().amax(dim=1))
-    scale = torch.where(scale > 0, scale, torch.ones_like(scale)).reshape(-1, *[1] * (a.dim() - 1))
+    """Structural similarity (Wang et al. 2004) of (N, C, H, W) maps, in [-1, 1].
+
+    Each map is divided by its own peak first, as Adebayo et al. 2018 do: like the other measures it
+    compares patterns, not strengths.
+    """
+    a, b = _unit_peak(before), _unit_peak(after)
     sigma = 1.5 if min(a.shape[2:]) >= 16 else 0.5  # an 11-pixel window would cover all of a small image
-    result = structural_similarity_index_measure(
-        a / scale, b / scale, sigma=sigma, data_range=2.0, reduction="none"
-    )
+    result = structural_similarity_index_measure(a, b, sigma=sigma, data_range=2.0, reduction="none")
     assert isinstance(result, Tensor)
     return result.reshape(-1)
 
@@ -82,6 +83,22 @@ SIMILARITIES: tuple[Similarity, ...] = (
 
 def _flat(maps: Tensor) -> Tensor:
     return maps.detach().double().flatten(1)
+
+
+def _top(maps: Tensor) -> Tensor:
+    """True for the `TOP_SHARE` largest values by size that are not zero, (N, inputs)."""
+    size = _flat(maps).abs()
+    count = max(1, round(TOP_SHARE * size.shape[1]))
+    order = size.argsort(dim=1, descending=True, stable=True)
+    chosen = torch.zeros_like(size, dtype=torch.bool).scatter_(1, order[:, :count], True)
+    return chosen & (size > 0)
+
+
+def _unit_peak(maps: Tensor) -> Tensor:
+    """Each map divided by its largest absolute value; an empty map stays empty."""
+    values = maps.detach().double()
+    peak = _flat(values).abs().amax(dim=1).reshape(-1, *[1] * (values.dim() - 1))
+    return values / torch.where(peak > 0, peak, torch.ones_like(peak))
 
 
 def _cosine(a: Tensor, b: Tensor) -> Tensor:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import torch
-from torch import Tensor, fx
+from torch import Tensor, fx, nn
 
 from analysis.datasets import Split
-from analysis.importance.signals import calls, channels_last, signal_node
-from analysis.network import Network, node_values, out_dim
+from analysis.importance.signals import calls, channels_last, output_channels, signal_node
+from analysis.network import TRANSPOSED_TYPES, Network, node_values
 
 Progress = Callable[[float], None]
 CHUNK = 64
@@ -41,30 +41,38 @@ def nonzero_activation(network: Network, split: Split, progress: Progress) -> di
 
 
 def wanda(network: Network, split: Split, progress: Progress) -> dict[str, Tensor]:
-    """|w| ‖x‖₂, x the layer's input feature or channel over the examples (Sun et al. 2024, "Wanda")."""
+    """|w| ‖x‖₂, x the layer's input feature or channel over the examples (Sun et al. 2024, "Wanda").
+
+    An embedding reads one-hot tokens, so that its norm is the root of how often a token occurs.
+    """
     read = {layer.name: calls(network, layer.name)[0].all_input_nodes[0] for layer in network.layers}
     squares: dict[str, Tensor] = {}
     for values in _batches(network, split, set(read.values()), progress):
         for name, node in read.items():
-            module = network.module.get_submodule(name)
-            fan_in = network.weight(name).shape[1 - out_dim(module)] * getattr(module, "groups", 1)
-            total = channels_last(values[node].double(), fan_in, module).square().sum(dim=0)
+            total = _squared_inputs(network.module.get_submodule(name), values[node])
             squares[name] = squares[name] + total if name in squares else total
-    return {name: _times_input_norm(network, name, total.sqrt()) for name, total in squares.items()}
+    return {
+        name: network.weight(name).double().abs()
+        * _per_weight(network.module.get_submodule(name), network.weight(name), total.sqrt())
+        for name, total in squares.items()
+    }
 
 
-def _times_input_norm(network: Network, layer: str, norm: Tensor) -> Tensor:
-    """|w| times the norm of the input channel each weight reads; `norm` has one value a channel."""
-    module = network.module.get_submodule(layer)
-    weight = network.weight(layer).double().abs()
-    groups = getattr(module, "groups", 1)
-    dim = 1 - out_dim(module)
-    if groups > 1:  # grouped convolution: output block b reads input block b
-        blocks = norm.reshape(groups, -1).repeat_interleave(weight.shape[0] // groups, dim=0)
-        return weight * blocks.reshape(*blocks.shape, *[1] * (weight.dim() - 2))
-    shape = [1] * weight.dim()
-    shape[dim] = len(norm)
-    return weight * norm.reshape(shape)
+def _squared_inputs(module: nn.Module, values: Tensor) -> Tensor:
+    """Sum over examples and positions of each squared input channel, (channels,)."""
+    if isinstance(module, nn.Embedding):
+        return torch.bincount(values.flatten(), minlength=module.num_embeddings).double()
+    channels = module.in_features if isinstance(module, nn.Linear) else int(module.in_channels)  # type: ignore[arg-type]
+    return channels_last(values.double(), channels, module).square().sum(dim=0)
+
+
+def _per_weight(module: nn.Module, weight: Tensor, norm: Tensor) -> Tensor:
+    """`norm` (input channels,) shaped so that it meets each weight that reads the channel."""
+    if isinstance(module, (*TRANSPOSED_TYPES, nn.Embedding)):
+        return norm.reshape(-1, *[1] * (weight.dim() - 1))
+    groups = getattr(module, "groups", 1)  # output block b reads input block b
+    blocks = norm.reshape(groups, -1).repeat_interleave(weight.shape[0] // groups, dim=0)
+    return blocks.reshape(*blocks.shape, *[1] * (weight.dim() - 2))
 
 
 def _channel_means(
@@ -80,7 +88,7 @@ def _channel_means(
     for values in _batches(network, split, set(nodes.values()), progress):
         for name, node in nodes.items():
             module = network.module.get_submodule(name)
-            channels = network.weight(name).shape[out_dim(module)]
+            channels = output_channels(module)
             activation = channels_last(values[node].double(), channels, module)
             total = transform(activation, name).sum(dim=0)
             sums[name] = sums[name] + total if name in sums else total

@@ -10,8 +10,8 @@ from captum.attr import LayerConductance
 from torch import Tensor
 
 from analysis.datasets import Split
-from analysis.importance.signals import channels_last, signal_node
-from analysis.network import Network, out_dim
+from analysis.importance.signals import channels_last, output_channels, signal_node
+from analysis.network import Network
 from analysis.tasks import Task
 
 Progress = Callable[[float], None]
@@ -35,9 +35,9 @@ def conductance(network: Network, task: Task, split: Split, progress: Progress) 
                 split.inputs.clone(), target=target, n_steps=STEPS, internal_batch_size=256
             )
         own = network.module.get_submodule(layer.name)
-        channels = network.weight(layer.name).shape[out_dim(own)]
+        channels = output_channels(own)
         # A channel's share of one answer is the sum over its positions; its weight is the mean size.
-        values = values.detach().double().reshape(len(split), *values.shape[1:])
+        values = values.detach().double()
         summed = torch.stack([channels_last(one[None], channels, own).sum(dim=0) for one in values])
         scores[layer.name] = summed.abs().mean(dim=0)
         progress((i + 1) / len(network.layers))

@@ -18,13 +18,13 @@ CHUNK = 32
 
 def taylor(network: Network, task: Task, split: Split, progress: Progress) -> dict[str, Tensor]:
     """|w g|, g the gradient of the mean loss: its first-order change at w = 0 (Molchanov et al. 2017)."""
-    weights = _weights(network)
+    weights, frozen = _weights(network), _frozen(network)
     totals = {name: torch.zeros_like(weight) for name, weight in weights.items()}
     for start in range(0, len(split), CHUNK):
         inputs, targets = split.inputs[start : start + CHUNK], split.targets[start : start + CHUNK]
         with torch.enable_grad():
             leaves = {name: w.clone().requires_grad_(True) for name, w in weights.items()}
-            outputs = functional_call(network.module, _keyed(leaves), (inputs,))
+            outputs = functional_call(network.module, {**frozen, **_keyed(leaves)}, (inputs,))
             loss = task.losses(outputs, targets).sum()
             gradients = torch.autograd.grad(loss, list(leaves.values()))
         for name, gradient in zip(leaves, gradients, strict=True):
@@ -35,11 +35,11 @@ def taylor(network: Network, task: Task, split: Split, progress: Progress) -> di
 
 def fisher(network: Network, task: Task, split: Split, progress: Progress) -> dict[str, Tensor]:
     """w² E[g²], g the gradient of one example's loss (Theis et al. 2018, empirical Fisher)."""
-    weights = _weights(network)
+    weights, frozen = _weights(network), _frozen(network)
     totals = {name: torch.zeros_like(weight) for name, weight in weights.items()}
 
     def loss_of_one(values: dict[str, Tensor], one: Tensor, target: Tensor) -> Tensor:
-        outputs = functional_call(network.module, _keyed(values), (one[None],))
+        outputs = functional_call(network.module, {**frozen, **_keyed(values)}, (one[None],))
         return task.losses(outputs, target[None]).sum()
 
     per_example = vmap(grad(loss_of_one), in_dims=(None, 0, 0))
@@ -53,6 +53,11 @@ def fisher(network: Network, task: Task, split: Split, progress: Progress) -> di
 
 def _weights(network: Network) -> dict[str, Tensor]:
     return {layer.name: network.weight(layer.name) for layer in network.layers}
+
+
+def _frozen(network: Network) -> dict[str, Tensor]:
+    """All parameters without gradients: only the layers' weights are differentiated."""
+    return {name: value.detach() for name, value in network.module.named_parameters()}
 
 
 def _keyed(weights: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -161,6 +161,11 @@ def score(
                 f"{entry.label} looks at examples, and no data were given. Choose data, or a criterion "
                 "that needs none: " + ", ".join(c.name for c in _ALL if not c.needs_data) + "."
             )
+        if len(dataset.calibration) == 0:
+            raise CriterionError(
+                f"{entry.label} looks at calibration examples, and {dataset.name} has none. Give more data, "
+                "or choose a criterion that needs none."
+            )
         calibration = Calibration(dataset.task, dataset.calibration.sample(entry.examples))
     values = entry.compute(network, calibration, progress)
     if not values:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from analysis.network import Group, Network, out_dim
+from analysis.network import Group, Network, by_output
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,8 +40,7 @@ def channel_scores(scores: Scores, network: Network, layer: str) -> Tensor:
     values = scores.values[layer]
     if not per_weight(scores, network, layer):
         return values
-    dim = out_dim(network.module.get_submodule(layer))
-    return values.movedim(dim, 0).flatten(1).sum(dim=1)
+    return by_output(network.module.get_submodule(layer), values).flatten(1).sum(dim=1)
 
 
 def group_scores(scores: Scores, network: Network, group: Group) -> Tensor | None:
@@ -71,6 +70,5 @@ def matrix(scores: Scores, network: Network, layer: str) -> Tensor:
     values = scores.values[layer]
     if not per_weight(scores, network, layer):
         return values[:, None]
-    dim = out_dim(network.module.get_submodule(layer))
-    values = values.movedim(dim, 0)
+    values = by_output(network.module.get_submodule(layer), values)
     return values.reshape(values.shape[0], values.shape[1], -1).sum(dim=2)

@@ -56,6 +56,13 @@ def batch_norm_after(network: Network, layer: str) -> nn.Module | None:
     return None
 
 
+def output_channels(module: nn.Module) -> int:
+    """Number of output channels of a layer."""
+    if isinstance(module, nn.Linear):
+        return module.out_features
+    return module.embedding_dim if isinstance(module, nn.Embedding) else int(module.out_channels)  # type: ignore[arg-type]
+
+
 def channels_last(values: Tensor, channels: int, module: nn.Module) -> Tensor:
     """Activations as (positions, channels): convolutions have channels in dim 1, linear layers last."""
     assert isinstance(module, LAYER_TYPES)

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from analysis.network import Network
@@ -47,10 +48,11 @@ def cost(network: Network) -> Cost:
 def layer_macs(network: Network) -> dict[str, int]:
     """MACs of each layer for one example, and of the whole network under the key ``""``.
 
-    Counted by torch's FlopCounterMode, with gradients on: without them it misses fused attention.
+    Counted by torch's FlopCounterMode, which knows no fused attention: gradients keep transformer layers
+    on their plain path, and the math kernel splits attention into products that are counted.
     """
     counter = FlopCounterMode(display=False)
-    with torch.enable_grad(), counter:
+    with torch.enable_grad(), sdpa_kernel(SDPBackend.MATH), counter:
         network.module(network.example_input)
     prefix = type(network.module).__name__ + "."
     counts = counter.get_flop_counts()

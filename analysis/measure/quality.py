@@ -100,7 +100,10 @@ def change(after: Evaluation, before: Evaluation) -> dict[str, Interval]:
     DataError
         If the two were not measured on the same examples.
     """
-    if not torch.equal(after.split.targets, before.split.targets):
+    if after.split is not before.split and not (
+        torch.equal(after.split.targets, before.split.targets)
+        and torch.equal(after.split.inputs, before.split.inputs)
+    ):
         raise DataError("The two measurements used different examples, so their difference means nothing.")
     if after.task.is_classification:
         return {

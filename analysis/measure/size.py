@@ -93,7 +93,7 @@ def _encode_csr(arrays: Arrays) -> bytes:
     """Compressed sparse rows with 32-bit indices for matrices and kernels, dense for the rest."""
     parts: Arrays = {}
     for name, values in arrays.items():
-        if values.ndim < 2:
+        if values.ndim < 2 or values.size == 0:
             parts[f"{name}/dense"] = values
             continue
         rows = values.reshape(len(values), -1)

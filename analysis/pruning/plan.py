@@ -152,7 +152,7 @@ def from_json(text: str | bytes) -> Plan:
         raise PlanError(f"The plan is not JSON ({error}). Load a file that Prunescope saved.") from error
     if not isinstance(content, dict):
         raise PlanError("The plan is not a JSON object. Load a file that Prunescope saved.")
-    if content.get("schema") != SCHEMA:
+    if type(content.get("schema")) is not int or content["schema"] != SCHEMA:
         raise PlanError(f"The plan has schema {content.get('schema')!r}; this version reads schema {SCHEMA}.")
     cuts = _field(content, "cuts", list)
     return Plan(
