@@ -1,0 +1,154 @@
+"""Plans: what makes two equal, which are refused, and for which network."""
+
+import itertools
+
+import pytest
+import torch
+
+from analysis.errors import PlanError
+from analysis.network import trace
+from analysis.pruning.plan import Cut, Plan, check_plan, make_plan, targets, uniform_plan
+from sample_models.architectures import ResNet, ResNetConfig
+from tests.networks import ConvNet, Mlp, load, randomise
+
+
+@pytest.fixture(scope="module")
+def net():
+    return load(randomise(ConvNet()), (2, 5, 5), "conv")
+
+
+def test_equality_and_hash_do_not_depend_on_the_order():
+    cuts = [Cut("a", "channel", 0.5), Cut("b", "channel", 0.25), Cut("c", "channel", 0.75)]
+    plans = [Plan("n", "l1", order) for order in itertools.permutations(cuts)]
+    assert len(set(plans)) == 1
+    assert all(plan == plans[0] and hash(plan) == hash(plans[0]) for plan in plans)
+    assert [cut.target for cut in plans[-1].cuts] == ["a", "b", "c"]
+
+
+def test_zero_cuts_are_dropped():
+    plan = Plan("n", "l1", (Cut("a", "channel", 0.0), Cut("b", "channel", 0.25), Cut("c", "channel", 0)))
+    assert plan == Plan("n", "l1", (Cut("b", "channel", 0.25),))
+    assert hash(plan) == hash(Plan("n", "l1", (Cut("b", "channel", 0.25),)))
+    assert plan.ratios == {"b": 0.25}
+    assert plan.granularity == "channel"
+    assert not plan.is_dense
+
+
+def test_the_dense_plan():
+    plan = Plan("n", "l1", (Cut("a", "weight", 0.0),))
+    assert plan == Plan("n", "l1")
+    assert plan.is_dense
+    assert plan.granularity is None
+    assert plan.ratios == {}
+
+
+def test_plans_that_differ():
+    plan = Plan("n", "l1", (Cut("a", "channel", 0.5),))
+    others = [
+        Plan("m", "l1", (Cut("a", "channel", 0.5),)),
+        Plan("n", "l2", (Cut("a", "channel", 0.5),)),
+        Plan("n", "l1", (Cut("b", "channel", 0.5),)),
+        Plan("n", "l1", (Cut("a", "weight", 0.5),)),
+        Plan("n", "l1", (Cut("a", "channel", 0.5000001),)),
+    ]
+    assert all(plan != other for other in others)
+    assert len({plan, *others}) == 6
+
+
+def test_plans_are_immutable():
+    plan = Plan("n", "l1", (Cut("a", "channel", 0.5),))
+    with pytest.raises(AttributeError):
+        plan.cuts = ()
+    with pytest.raises(AttributeError):
+        plan.cuts[0].ratio = 0.1
+
+
+@pytest.mark.parametrize("ratio", [-0.01, 1.01, 1.5, -1, float("nan"), float("inf"), -float("inf")])
+def test_ratios_outside_zero_to_one(ratio):
+    with pytest.raises(PlanError, match=r"conv1: the ratio removed is .* between 0 and 1"):
+        Cut("conv1", "weight", ratio)
+
+
+@pytest.mark.parametrize("ratio", [0, 0.0, 1, 1.0, 1e-300])
+def test_ratios_within(ratio):
+    assert Cut("conv1", "weight", ratio).ratio == ratio
+
+
+@pytest.mark.parametrize("granularity", ["filter", "", "Weight", None])
+def test_unknown_granularity(granularity):
+    with pytest.raises(PlanError, match=r"conv1: granularity .* is unknown; use weight or channel"):
+        Cut("conv1", granularity, 0.5)
+
+
+def test_a_target_cut_twice():
+    with pytest.raises(PlanError, match="cuts a, b twice"):
+        Plan(
+            "n", "l1", tuple(Cut(t, "weight", r) for t, r in [("b", 0.1), ("a", 0.1), ("b", 0.2), ("a", 0.1)])
+        )
+
+
+def test_mixed_granularities():
+    with pytest.raises(PlanError, match="mixes weight and channel"):
+        Plan("n", "l1", (Cut("a", "weight", 0.5), Cut("b", "channel", 0.5)))
+
+
+def test_targets(net):
+    assert targets(net, "weight") == ("conv1", "conv2", "head")
+    assert targets(net, "channel") == ("conv1", "conv2")  # the head's outputs are the answer
+
+
+def test_make_and_uniform_plan(net):
+    made = make_plan(net, "l2", "weight", {"head": 0.5, "conv1": 0.5, "conv2": 0.5})
+    assert made == uniform_plan(net, "l2", "weight", 0.5)
+    assert made.network == "conv"
+    assert made.criterion == "l2"
+    assert uniform_plan(net, "l1", "channel", 0.5).ratios == {"conv1": 0.5, "conv2": 0.5}
+    assert uniform_plan(net, "l1", "channel", 0.0).is_dense
+
+
+def test_a_plan_for_another_network(net):
+    plan = Plan(
+        "other", "l1", (Cut("fc1", "channel", 0.5), Cut("fc2", "channel", 0.5), Cut("conv1", "channel", 0.5))
+    )
+    with pytest.raises(PlanError) as caught:
+        check_plan(plan, net)
+    message = str(caught.value)
+    assert "'other'" in message
+    assert "'conv'" in message
+    assert "fc1, fc2" in message
+    assert "conv1" not in message  # the networks share it
+
+
+def test_a_dense_plan_for_another_network(net):
+    with pytest.raises(PlanError, match="for the network 'other', not for 'conv'"):
+        check_plan(Plan("other", "l1"), net)
+    check_plan(Plan("conv", "l1"), net)
+
+
+@pytest.mark.parametrize("granularity", ["weight", "channel"])
+def test_unknown_targets_are_named_with_the_known(net, granularity):
+    with pytest.raises(PlanError) as caught:
+        make_plan(net, "l1", granularity, {"conv1": 0.5, "conv9": 0.5, "tail": 0.5})
+    message = str(caught.value)
+    assert "conv9, tail" in message
+    assert all(name in message for name in targets(net, granularity))
+
+
+def test_a_refused_group_is_named_with_its_reason(net):
+    with pytest.raises(
+        PlanError, match=r"head keeps its channels: .*4 outputs of head are the network's answer"
+    ):
+        make_plan(net, "l1", "channel", {"head": 0.5})
+    check_plan(make_plan(net, "l1", "weight", {"head": 0.5}), net)
+
+
+def test_a_member_that_does_not_name_its_group():
+    net = load(randomise(ResNet(ResNetConfig((3, 4), (1, 1), 2))), (1, 6, 6), "res")
+    with pytest.raises(PlanError, match=r"no group of coupled layers called stage1\.0\.conv2.*conv1"):
+        make_plan(net, "l1", "channel", {"stage1.0.conv2": 0.5})
+
+
+def test_a_network_without_groups_offers_no_channels():
+    net = trace(randomise(Mlp()), torch.zeros(1, 5), "mlp")
+    with pytest.raises(PlanError, match=r"called fc1\. It has: none"):
+        make_plan(net, "l1", "channel", {"fc1": 0.5})
