@@ -6,6 +6,7 @@ import copy
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 import torch
@@ -16,7 +17,17 @@ from analysis.datasets import Dataset, Split
 from analysis.network import Network, trace
 from analysis.pruning.groups import with_groups
 from analysis.tasks import CLASSIFICATION, REGRESSION, Task
-from sample_models.architectures import build
+from sample_models.architectures import (
+    CNN,
+    MLP,
+    CNNConfig,
+    LeNet,
+    LeNetConfig,
+    MLPConfig,
+    ResNet,
+    ResNetConfig,
+    build,
+)
 from sample_models.catalog import BY_NAME, WEIGHTS_FOLDER
 
 
@@ -116,6 +127,25 @@ def randomise(module: nn.Module, seed: int = 0) -> nn.Module:
 def load(module: nn.Module, shape: tuple[int, ...], name: str = "tiny") -> Network:
     """The network of `module`, with its groups."""
     return with_groups(trace(module, torch.zeros(1, *shape), name))
+
+
+ARCHITECTURES = {
+    "resnet": (lambda: ResNet(ResNetConfig()), (1, 12, 12)),
+    "small resnet": (lambda: ResNet(ResNetConfig((3, 4), (1, 1), 2)), (1, 6, 6)),
+    "deep resnet": (lambda: ResNet(ResNetConfig((3, 4), (3, 1), 2)), (1, 6, 6)),
+    "odd resnet": (lambda: ResNet(ResNetConfig((5, 7), (1, 1))), (1, 7, 7)),
+    "lenet": (lambda: LeNet(LeNetConfig()), (1, 28, 28)),
+    "cnn": (lambda: CNN(CNNConfig((5, 7, 6))), (1, 8, 8)),
+    "mlp": (lambda: MLP(MLPConfig(hidden=(9, 8))), (1, 8, 8)),
+}
+
+
+@cache
+def architecture(name: str) -> tuple[nn.Module, Network]:
+    """A sample architecture with random weights, as a module and loaded under its name; for reading only."""
+    make, shape = ARCHITECTURES[name]
+    module = randomise(make(), seed=3)
+    return module, load(module, shape, name)
 
 
 def sample_module(name: str) -> nn.Module:

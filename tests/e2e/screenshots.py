@@ -16,12 +16,21 @@ import sample_models
 from tests.e2e.harness import ROOT, browser, is_outside, server, settle
 
 PAGES = ("model", "weights", "importance", "prune", "compare")
-README = (("fashion-resnet", "light"), ("fashion-resnet", "dark"))
+README = (
+    ("fashion-resnet", "light", ("model", "importance")),
+    ("fashion-lenet", "light", ("weights", "prune")),
+    ("fashion-lenet", "dark", ("compare",)),
+)
 WIDTH, HEIGHT = 1280, 800
 
 
-def tour(chromium: Browser, url: str, network: str, theme: str, folder: Path, prefix: str) -> list[str]:
-    """Open every page of one network, pruned on the way; returns what went wrong."""
+def tour(
+    chromium: Browser, url: str, network: str, theme: str, folder: Path, prefix: str, kept: tuple[str, ...]
+) -> list[str]:
+    """Open every page of one network, pruned on the way, and keep the `kept` pictures.
+
+    Returns what went wrong.
+    """
     context = chromium.new_context(
         viewport={"width": WIDTH, "height": HEIGHT}, color_scheme="dark" if theme == "dark" else "light"
     )
@@ -43,7 +52,8 @@ def tour(chromium: Browser, url: str, network: str, theme: str, folder: Path, pr
         alerts = page.locator("[data-testid='stException'], [data-testid='stAlertContentError']").all()
         problems += [f"{network} {name} {theme}: {alert.inner_text()}" for alert in alerts]
         _whole_page(page)
-        page.screenshot(path=folder / f"{prefix}{name}-{theme}.png")
+        if name in kept:
+            page.screenshot(path=folder / f"{prefix}{name}-{theme}.png")
         page.set_viewport_size({"width": WIDTH, "height": HEIGHT})
     context.close()
     return problems
@@ -79,13 +89,13 @@ def main() -> int:
     folder = options.all or ROOT / "docs" / "screenshots"
     folder.mkdir(parents=True, exist_ok=True)
     names = options.network or sample_models.names()
-    wanted = [(n, t) for n in names for t in ("light", "dark")] if options.all else README
+    wanted = [(n, t, PAGES) for n in names for t in ("light", "dark")] if options.all else README
     problems: list[str] = []
     with server() as url, browser() as chromium:
-        for network, theme in wanted:
+        for network, theme, kept in wanted:
             print(f"{network}, {theme}", file=sys.stderr)
             prefix = f"{network}-" if options.all else ""
-            problems += tour(chromium, url, network, theme, folder, prefix)
+            problems += tour(chromium, url, network, theme, folder, prefix, kept)
     print("\n".join(problems) or f"every page drew without an error, into {folder}")
     return 1 if problems else 0
 

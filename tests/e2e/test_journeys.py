@@ -114,8 +114,9 @@ def test_a_plan_comes_back_from_a_click_and_from_a_file(page: Page, url: str, tm
     expect(page.get_by_text("hidden.fc2: 128 of 256 channels kept")).to_be_visible()
     settle(page)
     plan["network"] = "digits-cnn"
-    file.write_text(json.dumps(plan))
-    page.locator("input[type=file]").set_input_files(file)
+    foreign = tmp_path / "foreign.json"
+    foreign.write_text(json.dumps(plan))
+    page.locator("input[type=file]").set_input_files(foreign)
     expect(page.get_by_text("This plan is for the network 'digits-cnn'")).to_be_visible()
     expect(page.get_by_text("hidden.fc2: 128 of 256 channels kept")).to_be_visible()
 

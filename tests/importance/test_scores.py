@@ -7,8 +7,7 @@ from torch import nn
 from analysis.importance import Scores
 from analysis.importance.scores import channel_scores, group_scores, layer_score, matrix, per_weight
 from analysis.network import Group, Slice, trace
-from sample_models.architectures import ResNet, ResNetConfig
-from tests.networks import DepthwiseNet, FlatNet, load, randomise
+from tests.networks import DepthwiseNet, FlatNet, architecture, load, randomise
 
 
 def scores_of(**values):
@@ -65,7 +64,7 @@ def test_embedding_channels_are_its_columns():
 
 
 def test_a_coupled_group_sums_its_members():
-    net = load(randomise(ResNet(ResNetConfig((3, 4), (1, 1), 2))), (1, 6, 6))
+    net = architecture("small resnet")[1]
     scores = scores_of(
         conv1=[1.0, 2.0, 3.0],
         stage1__0__conv1=[100.0, 100.0, 100.0],
@@ -79,7 +78,7 @@ def test_a_coupled_group_sums_its_members():
 
 
 def test_a_coupled_group_sums_the_filters_of_its_members():
-    net = load(randomise(ResNet(ResNetConfig((3, 4), (1, 1), 2))), (1, 6, 6))
+    net = architecture("small resnet")[1]
     generator = torch.Generator().manual_seed(1)
     members = ("conv1", "stage1.0.conv2")
     values = {name: torch.rand(net.layer(name).shape, generator=generator) for name in members}
@@ -136,5 +135,5 @@ def test_positions_of_one_channel_are_summed():
 
 
 def test_no_group_score_without_every_member():
-    net = load(randomise(ResNet(ResNetConfig((3, 4), (1, 1), 2))), (1, 6, 6))
+    net = architecture("small resnet")[1]
     assert group_scores(scores_of(conv1=[1.0, 2.0, 3.0]), net, net.group("conv1")) is None

@@ -9,17 +9,8 @@ from torch import nn
 import sample_models
 from analysis.network import Slice, trace
 from analysis.pruning.groups import find_groups, with_groups
-from sample_models.architectures import (
-    CNN,
-    MLP,
-    CNNConfig,
-    LeNet,
-    LeNetConfig,
-    MLPConfig,
-    ResNet,
-    ResNetConfig,
-)
-from tests.networks import ConvNet, DepthwiseNet, FlatNet, Mlp, load, randomise, same, snapshot
+from sample_models.architectures import LeNet, LeNetConfig, ResNet, ResNetConfig
+from tests.networks import ConvNet, DepthwiseNet, FlatNet, Mlp, architecture, load, randomise, same, snapshot
 
 
 def members(network):
@@ -40,26 +31,18 @@ RESNET = {
     "stage3.0.conv2": ("stage3.0.conv2", "stage3.0.shortcut.conv"),
     "head": ("head",),
 }
-ARCHITECTURES = {
-    "resnet": (lambda: ResNet(ResNetConfig()), (1, 12, 12), RESNET),
-    "lenet": (
-        lambda: LeNet(LeNetConfig()),
-        (1, 28, 28),
-        {n: (n,) for n in ("conv1", "conv2", "fc1", "fc2", "head")},
-    ),
-    "cnn": (lambda: CNN(CNNConfig()), (1, 8, 8), {n: (n,) for n in ("conv1", "conv2", "conv3", "head")}),
-    "mlp": (
-        lambda: MLP(MLPConfig(hidden=(9, 8))),
-        (1, 8, 8),
-        {n: (n,) for n in ("hidden.fc1", "hidden.fc2", "head")},
-    ),
+MEMBERS = {
+    "resnet": RESNET,
+    "lenet": {n: (n,) for n in ("conv1", "conv2", "fc1", "fc2", "head")},
+    "cnn": {n: (n,) for n in ("conv1", "conv2", "conv3", "head")},
+    "mlp": {n: (n,) for n in ("hidden.fc1", "hidden.fc2", "head")},
 }
 
 
-@pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.parametrize("name", MEMBERS)
 def test_members(name):
-    build, shape, expected = ARCHITECTURES[name]
-    net = load(randomise(build()), shape)
+    expected = MEMBERS[name]
+    _, net = architecture(name)
     assert members(net) == expected
     assert list(members(net)) == list(expected)  # in the order of the graph
     for group in net.groups:
@@ -88,7 +71,7 @@ def test_the_answer_is_refused_with_its_reason():
 
 
 def test_what_a_residual_group_loses_and_where():
-    net = load(randomise(ResNet(ResNetConfig((3, 4), (1, 1), 2))), (1, 6, 6))
+    _, net = architecture("small resnet")
     assert set(net.group("conv1").slices) == {
         Slice(module, side, single(3))
         for module, side in (
@@ -165,8 +148,7 @@ def test_a_hard_coded_shape_is_refused():
     assert net.group("fc").verdict == "exact"
 
 
-@pytest.mark.parametrize("frozen", [False, True])
-@pytest.mark.parametrize("grad", [False, True])
+@pytest.mark.parametrize(("frozen", "grad"), [(False, False), (True, True)])
 def test_the_network_is_left_as_it_is(frozen, grad):
     net = trace(
         randomise(ResNet(ResNetConfig((3, 4), (1, 1), 2))).requires_grad_(not frozen),
@@ -196,16 +178,15 @@ def test_the_verdict_does_not_depend_on_the_global_generator():
 
 
 def test_two_networks_in_sequence_do_not_affect_each_other():
-    first = trace(randomise(ResNet(ResNetConfig((3, 4), (1, 1), 2))), torch.zeros(1, 1, 6, 6), "one")
-    second = trace(randomise(ResNet(ResNetConfig((5, 6), (2, 1), 2))), torch.zeros(1, 1, 6, 6), "two")
+    first = trace(randomise(ResNet(ResNetConfig((3,), (1,), 2))), torch.zeros(1, 1, 6, 6), "one")
+    second = trace(randomise(ResNet(ResNetConfig((5,), (2,), 2))), torch.zeros(1, 1, 6, 6), "two")
     alone = find_groups(second)
-    with_one = find_groups(first)
-    before, groups = snapshot(first.module), with_one
+    before, with_one = snapshot(first.module), find_groups(first)
     assert find_groups(second) == alone
-    assert find_groups(first) == groups
+    assert find_groups(first) == with_one
     assert same(before, snapshot(first.module))
-    assert [g.size for g in with_one] == [3, 3, 4, 4, 2]
-    assert [g.size for g in alone] == [5, 5, 5, 6, 6, 2]
+    assert [g.size for g in with_one] == [3, 3, 2]
+    assert [g.size for g in alone] == [5, 5, 5, 2]
 
 
 def test_with_groups_keeps_everything_else():

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 import sample_models
 from analysis.network import Network
 from analysis.pruning.channels import mask_channels, remove_channels
-from sample_models.architectures import CNN, MLP, LeNet, LeNetConfig, ResNet, ResNetConfig
-from tests.networks import DepthwiseNet, FlatNet, Mlp, load, randomise, sample_module, silenced
+from sample_models.architectures import CNN, MLP, LeNet, ResNet
+from tests.networks import DepthwiseNet, FlatNet, Mlp, architecture, load, randomise, sample_module, silenced
 
 CLOSE = 1e-5
 RATIOS = (0.1, 0.5, 0.9)
@@ -31,15 +31,11 @@ def heard_in(module: nn.Module) -> dict[str, list[str]]:
             return {f"conv{i}": [f"relu{i}"] for i in (1, 2, 3)}
         case LeNet():
             return {"conv1": ["relu1"], "conv2": ["relu2"], "fc1": ["relu3"], "fc2": ["relu4"]}
-        case ResNet():
-            return {
-                "conv1": ["relu", "stage1.0.relu2"],
-                "stage1.0.conv1": ["stage1.0.relu1"],
-                "stage2.0.conv1": ["stage2.0.relu1"],
-                "stage2.0.conv2": ["stage2.0.relu2"],
-                "stage3.0.conv1": ["stage3.0.relu1"],
-                "stage3.0.conv2": ["stage3.0.relu2"],
-            }
+        case ResNet():  # one block a stage
+            heard = {"conv1": ["relu", "stage1.0.relu2"], "stage1.0.conv1": ["stage1.0.relu1"]}
+            for stage in range(2, module.stages + 1):
+                heard |= {f"stage{stage}.0.conv{i}": [f"stage{stage}.0.relu{i}"] for i in (1, 2)}
+            return heard
     raise AssertionError(type(module))
 
 
@@ -79,29 +75,19 @@ def test_every_group_of_every_sample(name):
     check(module, sample.network, heard_in(module), sample.dataset.evaluation.inputs[:24], CLOSE)
 
 
-@pytest.mark.parametrize(
-    ("module", "side"),
-    [
-        (LeNet(LeNetConfig()), 28),
-        (ResNet(ResNetConfig()), 12),
-        (ResNet(ResNetConfig(widths=(5, 7, 11))), 9),
-    ],
-    ids=["lenet", "resnet", "odd widths"],
-)
-def test_every_group_of_a_random_network(module, side):
-    randomise(module, seed=3)
-    inputs = torch.randn((16, 1, side, side), generator=torch.Generator().manual_seed(0))
-    check(module, load(module, (1, side, side)), heard_in(module), inputs, CLOSE)
+@pytest.mark.parametrize("name", ["resnet", "odd resnet", "lenet", "cnn", "mlp"])
+def test_every_group_of_a_random_network(name):
+    module, net = architecture(name)
+    inputs = torch.randn((16, *net.example_input.shape[1:]), generator=torch.Generator().manual_seed(0))
+    check(module, net, heard_in(module), inputs, CLOSE)
 
 
 def test_three_blocks_in_a_stage():
     """A residual stream that is written four times."""
-    module = randomise(ResNet(ResNetConfig(widths=(4, 6), blocks=(3, 1))))
+    module, net = architecture("deep resnet")
     heard = {"conv1": ["relu", *(f"stage1.{i}.relu2" for i in range(3))]}
-    heard["stage2.0.conv2"] = [f"stage2.{i}.relu2" for i in range(1)]
-    for stage, count in ((1, 3), (2, 1)):
-        heard |= {f"stage{stage}.{i}.conv1": [f"stage{stage}.{i}.relu1"] for i in range(count)}
-    net = load(module, (1, 6, 6))
+    heard |= {f"stage1.{i}.conv1": [f"stage1.{i}.relu1"] for i in range(3)}
+    heard |= {"stage2.0.conv1": ["stage2.0.relu1"], "stage2.0.conv2": ["stage2.0.relu2"]}
     assert net.group("conv1").members == ("conv1", *(f"stage1.{i}.conv2" for i in range(3)))
     inputs = torch.randn((16, 1, 6, 6), generator=torch.Generator().manual_seed(0))
     check(module, net, heard, inputs, CLOSE)

@@ -38,11 +38,11 @@ CASES = {
     "conv": (ConvNet, (2, 5, 5), "conv1", ["conv1", "bn1"], ["conv2"], 1),
     "flattened": (FlatNet, (1, 7, 7), "conv", ["conv"], ["fc"], 25),
     "residual": (
-        lambda: ResNet(ResNetConfig((6, 4), (1, 1), 3)),
+        lambda: ResNet(ResNetConfig((6,), (1,), 3)),
         (1, 6, 6),
         "conv1",
         ["conv1", "bn1", "stage1.0.conv2", "stage1.0.bn2"],
-        ["stage1.0.conv1", "stage2.0.conv1", "stage2.0.shortcut.conv"],
+        ["stage1.0.conv1", "head"],
         1,
     ),
 }

@@ -8,8 +8,7 @@ import torch
 from analysis.errors import PlanError
 from analysis.network import trace
 from analysis.pruning.plan import Cut, Plan, check_plan, make_plan, targets, uniform_plan
-from sample_models.architectures import ResNet, ResNetConfig
-from tests.networks import ConvNet, Mlp, load, randomise
+from tests.networks import ConvNet, Mlp, architecture, load, randomise
 
 
 @pytest.fixture(scope="module")
@@ -143,7 +142,7 @@ def test_a_refused_group_is_named_with_its_reason(net):
 
 
 def test_a_member_that_does_not_name_its_group():
-    net = load(randomise(ResNet(ResNetConfig((3, 4), (1, 1), 2))), (1, 6, 6), "res")
+    net = architecture("small resnet")[1]
     with pytest.raises(PlanError, match=r"no group of coupled layers called stage1\.0\.conv2.*conv1"):
         make_plan(net, "l1", "channel", {"stage1.0.conv2": 0.5})
 

@@ -18,8 +18,7 @@ from analysis.pruning.selection import (
     target_scores,
     threshold_at,
 )
-from sample_models.architectures import ResNet, ResNetConfig
-from tests.networks import ConvNet, DepthwiseNet, FlatNet, dataset, load, randomise
+from tests.networks import ConvNet, DepthwiseNet, FlatNet, architecture, dataset, load, randomise
 
 
 @pytest.fixture(scope="module")
@@ -120,8 +119,8 @@ def test_channel_scores_cannot_rank_weights(net):
 
 
 def test_a_group_without_a_score_names_the_member():
-    net = load(randomise(ResNet(ResNetConfig((3, 4), (1, 1), 2))), (1, 6, 6), "res")
-    scores = Scores("bn-scale", "res", {"conv1": torch.ones(3)})
+    net = architecture("small resnet")[1]
+    scores = Scores("bn-scale", net.name, {"conv1": torch.ones(3)})
     with pytest.raises(CriterionError, match=r"no score to stage1\.0\.conv2\."):
         target_scores(scores, net, "conv1", "channel")
 
