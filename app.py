@@ -15,6 +15,4 @@ st.set_page_config(
     layout="wide",
     initial_sidebar_state="expanded",
 )
-page = navigation()
-frame.sidebar()
-frame.run(page)
+frame.run(navigation())

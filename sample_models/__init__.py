@@ -11,8 +11,9 @@ from safetensors.torch import load_file
 
 from analysis.datasets import Dataset
 from analysis.errors import NetworkError
-from analysis.network import Network, trace
+from analysis.network import Network
 from analysis.pruning.groups import with_groups
+from analysis.tracing import trace
 from sample_models.architectures import build
 from sample_models.catalog import BY_NAME, SPECS, WEIGHTS_FOLDER
 from sample_models.datasets import DATASETS

@@ -14,9 +14,10 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from analysis.datasets import Dataset, Split
-from analysis.network import Network, trace
+from analysis.network import Network
 from analysis.pruning.groups import with_groups
 from analysis.tasks import CLASSIFICATION, REGRESSION, Task
+from analysis.tracing import trace
 from sample_models.architectures import (
     CNN,
     MLP,
@@ -130,10 +131,9 @@ def load(module: nn.Module, shape: tuple[int, ...], name: str = "tiny") -> Netwo
 
 
 ARCHITECTURES = {
-    "resnet": (lambda: ResNet(ResNetConfig()), (1, 12, 12)),
+    "resnet": (lambda: ResNet(ResNetConfig((5, 7, 11))), (1, 9, 9)),
     "small resnet": (lambda: ResNet(ResNetConfig((3, 4), (1, 1), 2)), (1, 6, 6)),
-    "deep resnet": (lambda: ResNet(ResNetConfig((3, 4), (3, 1), 2)), (1, 6, 6)),
-    "odd resnet": (lambda: ResNet(ResNetConfig((5, 7), (1, 1))), (1, 7, 7)),
+    "deep resnet": (lambda: ResNet(ResNetConfig((3,), (3,), 2)), (1, 6, 6)),
     "lenet": (lambda: LeNet(LeNetConfig()), (1, 28, 28)),
     "cnn": (lambda: CNN(CNNConfig((5, 7, 6))), (1, 8, 8)),
     "mlp": (lambda: MLP(MLPConfig(hidden=(9, 8))), (1, 8, 8)),

@@ -6,7 +6,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from analysis.errors import NetworkError
-from analysis.network import output_layers, replace_modules, trace
+from analysis.network import output_layers, replace_modules
+from analysis.tracing import trace
 from sample_models.architectures import CNN, CNNConfig, LeNet, LeNetConfig, ResNet, ResNetConfig
 from tests.networks import ConvNet, FlatNet, Mlp, randomise, same, snapshot
 
@@ -263,3 +264,23 @@ def test_replaced_modules_are_new_and_the_rest_is_shared():
         expected = net.module.head(hidden) * net.module.scale + net.module.shift
         assert torch.equal(other.module(x), expected)
         assert not torch.equal(net.module(x), expected)
+
+
+def test_a_reused_activation_in_place_before_shortcuts_keeps_its_answers():
+    class Twice(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.stem, self.inner, self.head = nn.Linear(6, 5), nn.Linear(5, 5), nn.Linear(5, 2)
+            self.relu = nn.ReLU(inplace=True)
+
+        def forward(self, x):
+            x = self.stem(x)
+            y = self.inner(self.relu(x)) + x
+            return self.head(self.inner(self.relu(y)) + y)
+
+    module = randomise(Twice())
+    with torch.no_grad():
+        expected = module(examples(6))
+        net = trace(module, torch.zeros(1, 6), "net")
+        torch.testing.assert_close(net.module(examples(6)), expected, rtol=0, atol=1e-6)
+    assert sum(isinstance(m, nn.ReLU) for m in net.module.modules()) == 2

@@ -7,9 +7,9 @@ import torch
 
 from analysis.errors import CriterionError
 from analysis.measure.quality import evaluate, quality
-from analysis.network import trace
 from analysis.sensitivity import quality_against_ratio
 from analysis.tasks import REGRESSION
+from analysis.tracing import trace
 from tests.networks import ConvNet, Mlp, dataset, load, randomise, same, snapshot, split
 
 RATIOS = (0.0, 0.3, 0.6, 1.0)

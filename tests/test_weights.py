@@ -8,7 +8,7 @@ import torch
 from scipy import stats
 from torch import nn
 
-from analysis.network import trace
+from analysis.tracing import trace
 from analysis.weights import NEAR_ZERO, channel_norms, histogram, statistics
 
 

@@ -160,13 +160,15 @@ def importance_heatmap(
 ) -> go.Figure:
     """Output channel x input channel; sides above `MAX_CELLS` are binned by their mean."""
     values, rows, columns = binned(matrix.double())
-    bin_text = "" if rows == columns == 1 else f" (cells are means of {rows} x {columns} channel pairs)"
     order = "by rank" if ranked else "in order"
+    row_bins, column_bins = (f", means of {side}" if side > 1 else "" for side in (rows, columns))
     figure = base(
         palette,
         height=min(560, max(260, 14 * len(values) + 90)),
-        x="the criterion scores whole output channels" if whole_channels else f"input channel, {order}",
-        y=f"output channel, {order}",
+        x="the criterion scores whole output channels"
+        if whole_channels
+        else f"input channel, {order}{column_bins}",
+        y=f"output channel, {order}{row_bins}",
     )
     figure.add_heatmap(
         z=values.numpy(),
@@ -176,7 +178,7 @@ def importance_heatmap(
         dy=rows,
         colorscale=palette.sequential,
         colorbar={"title": {"text": label, "side": "right"}, "thickness": 12, "outlinewidth": 0},
-        hovertemplate="output %{y}<br>input %{x}<br>" + label + " %{z:.4g}" + bin_text + "<extra></extra>",
+        hovertemplate="output %{y}<br>input %{x}<br>" + label + " %{z:.4g}<extra></extra>",
         xgap=0.5 if values.shape[1] <= 64 else 0,
         ygap=0.5 if values.shape[0] <= 64 else 0,
     )

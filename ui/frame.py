@@ -14,7 +14,7 @@ from ui import workspace
 from ui.bench import dense_plan
 
 
-def sidebar() -> None:
+def _sidebar() -> None:
     """Network choice, the examples measured on, and the plan in force; keeps the URL in step."""
     names = sample_models.names()
     asked = st.query_params.get("network")
@@ -34,9 +34,10 @@ def sidebar() -> None:
 
 
 def run(page: StreamlitPage) -> None:
-    """Draw a page; what goes wrong becomes a sentence, never a traceback."""
-    workspace.show_notice()
+    """Draw the sidebar and a page; what goes wrong becomes a sentence, never a traceback."""
     try:
+        _sidebar()
+        workspace.show_notice()
         page.run()
     except PrunescopeError as error:
         st.error(str(error))

@@ -132,6 +132,8 @@ def _verified(network: Network, group: Group) -> Group:
             for channels in _draws(group.size):
                 removed = remove_channels(network, [(group, channels)]).module(inputs)
                 masked = mask_channels(network, [(group, channels)]).module(inputs)
+                if not torch.isfinite(removed).all():
+                    raise NetworkError(f"it answers NaN without {len(channels)} channels")
                 deviation = max(deviation, float((removed - masked).abs().max()))
                 scale = max(scale, float(masked.abs().max()))
     except (NetworkError, RuntimeError, IndexError, ValueError) as error:

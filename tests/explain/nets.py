@@ -4,7 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from analysis.network import Network, trace
+from analysis.network import Network
+from analysis.tracing import trace
 
 
 class Reused(nn.Module):

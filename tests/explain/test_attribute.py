@@ -1,12 +1,15 @@
 """attribute(): refusals name the remedy, nothing is touched, batches do not matter, progress moves."""
 
+import dataclasses
+
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from analysis.errors import AttributionError
 from analysis.explain.attribution import METHODS, attribute, refusal
-from analysis.network import trace
+from analysis.tracing import trace
 from tests.explain.nets import convolutional, examples, linear, reused, smooth
 
 DETERMINISTIC = [name for name in METHODS if name != "gradient-shap"]
@@ -67,6 +70,31 @@ def test_network_and_inputs_are_left_as_they_are(method):
         hooks = module._forward_hooks, module._forward_pre_hooks, module._backward_hooks
         assert not any(hooks) and not module._backward_pre_hooks
         assert not module.training
+
+
+def test_captum_gets_a_copy_since_other_sessions_may_run_the_network_meanwhile(monkeypatch):
+    network, seen = convolutional(), []
+    entry = METHODS["saliency"]
+
+    def spy(request):
+        seen.append(request.module)
+        return entry.compute(request)
+
+    monkeypatch.setitem(METHODS, "saliency", dataclasses.replace(entry, compute=spy))
+    attribute(network, "saliency", *examples(network, 3))
+    assert len(seen) == 1
+    assert not set(seen[0].modules()) & set(network.module.modules())
+    assert not {p.data_ptr() for p in seen[0].parameters()} & {
+        p.data_ptr() for p in network.module.parameters()
+    }
+
+
+def test_gradient_shap_leaves_the_random_generators_alone():
+    network = convolutional()
+    before = torch.get_rng_state(), np.random.get_state()[1].copy(), np.random.get_state()[2]
+    attribute(network, "gradient-shap", *examples(network, 3))
+    assert torch.equal(torch.get_rng_state(), before[0])
+    assert np.array_equal(np.random.get_state()[1], before[1]) and np.random.get_state()[2] == before[2]
 
 
 @pytest.mark.parametrize("method", METHODS)

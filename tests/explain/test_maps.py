@@ -8,7 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from analysis.explain.attribution import attribute, spatial_layers
-from analysis.network import Network, trace
+from analysis.network import Network
+from analysis.tracing import trace
 from sample_models.architectures import ResNet, ResNetConfig
 from tests.explain.nets import answer, convolutional, examples, linear, reused
 

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 import sample_models
 from analysis.explain.attribution import attribute
-from analysis.network import Network, trace
+from analysis.network import Network
+from analysis.tracing import trace
 from tests.explain.nets import answer, convolutional, examples, gradients, reused
 
 LAYERS = ("fc1", "fc2", "fc3", "head")

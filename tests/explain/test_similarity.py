@@ -165,6 +165,17 @@ def test_two_empty_maps_are_alike_and_one_is_not():
     assert 0 <= float(ssim(empty, other)) < 0.5
 
 
+def test_inputs_of_no_importance_are_not_named():
+    """Two of 40 inputs matter to each map, fewer than a tenth, and one is common to both."""
+    before, after = torch.zeros(1, 40), torch.zeros(1, 40)
+    before[0, [7, 20]], after[0, [20, 31]] = 3, -2
+    assert top_overlap(before, after).tolist() == [1 / 2]
+    after[0, :4] = 5  # now it names four, none of them common
+    assert top_overlap(before, after).tolist() == [0]
+    after[0, 20] = 9  # three of these and the common one
+    assert top_overlap(before, after).tolist() == [1 / 4]
+
+
 def test_an_empty_map_names_no_important_inputs():
     """A map of zeros ranks nothing, so it cannot share the top tenth of one that does."""
     other = torch.arange(40, 0, -1).float()[None]

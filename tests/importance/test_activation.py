@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 from analysis.importance import score
-from analysis.network import trace
 from analysis.tasks import REGRESSION
+from analysis.tracing import trace
 from sample_models.architectures import ResNet, ResNetConfig
 from tests.importance import oracles
 from tests.networks import ConvNet, DepthwiseNet, Mlp, dataset, randomise

@@ -11,7 +11,7 @@ from torch import nn
 
 from analysis.importance import CRITERIA, Scores, score
 from analysis.importance.agreement import rank_correlation
-from analysis.network import trace
+from analysis.tracing import trace
 from tests.networks import ConvNet, dataset, randomise
 
 

@@ -7,8 +7,8 @@ from torch import nn
 
 from analysis.importance import score
 from analysis.importance.conductance import STEPS
-from analysis.network import trace
 from analysis.tasks import CLASSIFICATION, REGRESSION
+from analysis.tracing import trace
 from sample_models.architectures import ResNet, ResNetConfig
 from tests.importance import oracles
 from tests.networks import ConvNet, Mlp, dataset, randomise

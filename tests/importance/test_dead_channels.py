@@ -8,11 +8,11 @@ import torch
 from analysis.importance import CRITERIA, score
 from analysis.importance.scores import group_scores
 from analysis.measure.quality import change, evaluate
-from analysis.network import trace
 from analysis.pruning.plan import make_plan
 from analysis.pruning.prune import prune
 from analysis.pruning.selection import select
 from analysis.tasks import CLASSIFICATION
+from analysis.tracing import trace
 from sample_models.architectures import ResNet, ResNetConfig
 from tests.networks import ConvNet, dataset, load, plant_dead, randomise
 

@@ -7,7 +7,7 @@ from torch import nn
 from analysis.errors import CriterionError
 from analysis.importance import CRITERIA, score, suits
 from analysis.importance.magnitude import random
-from analysis.network import trace
+from analysis.tracing import trace
 from sample_models.architectures import ResNet, ResNetConfig
 from tests.networks import ConvNet, Mlp, randomise
 

@@ -8,8 +8,8 @@ from torch import nn
 
 from analysis.errors import CriterionError
 from analysis.importance import CRITERIA, score
-from analysis.network import trace
 from analysis.tasks import CLASSIFICATION, REGRESSION
+from analysis.tracing import trace
 from sample_models.architectures import ResNet, ResNetConfig
 from tests.networks import ConvNet, Mlp, dataset, randomise, same, snapshot
 

@@ -6,7 +6,8 @@ from torch import nn
 
 from analysis.importance import Scores
 from analysis.importance.scores import channel_scores, group_scores, layer_score, matrix, per_weight
-from analysis.network import Group, Slice, trace
+from analysis.network import Group, Slice
+from analysis.tracing import trace
 from tests.networks import DepthwiseNet, FlatNet, architecture, load, randomise
 
 

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from analysis.measure.cost import cost
-from analysis.network import trace
+from analysis.tracing import trace
 from sample_models.architectures import CNN, CNNConfig, LeNet, LeNetConfig
 
 

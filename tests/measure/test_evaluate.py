@@ -9,8 +9,9 @@ from torch import nn
 from analysis.datasets import Split
 from analysis.errors import DataError, NetworkError
 from analysis.measure.quality import BATCH, evaluate, quality
-from analysis.network import Network, trace
+from analysis.network import Network
 from analysis.tasks import CLASSIFICATION, REGRESSION
+from analysis.tracing import trace
 
 
 def _network(outputs: int = 3) -> Network:

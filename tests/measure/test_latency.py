@@ -9,7 +9,8 @@ from torch import nn
 
 from analysis.measure import latency as module
 from analysis.measure.latency import latency
-from analysis.network import Network, trace
+from analysis.network import Network
+from analysis.tracing import trace
 
 
 class Clock:

@@ -10,8 +10,8 @@ from analysis.measure import measure
 from analysis.measure.cost import cost
 from analysis.measure.quality import change, evaluate, quality
 from analysis.measure.size import size
-from analysis.network import trace
 from analysis.tasks import CLASSIFICATION, REGRESSION
+from analysis.tracing import trace
 
 
 def _network(seed: int, outputs: int):

@@ -11,7 +11,8 @@ from safetensors.torch import load as load_torch
 from torch import nn
 
 from analysis.measure.size import ENCODINGS, size, state_arrays
-from analysis.network import Network, trace
+from analysis.network import Network
+from analysis.tracing import trace
 
 RNG = np.random.default_rng(0)
 SPECIAL = np.array([0, -0.0, np.nan, np.inf, -np.inf, 1e-45, 1], dtype=np.float32)

@@ -5,13 +5,16 @@ Each prunable group is tried with single channels and random sets, against hooks
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import Tensor, nn
 
-from analysis.network import Group, trace
+from analysis.network import Group
 from analysis.pruning.channels import mask_channels, remove_channels
 from analysis.pruning.groups import with_groups
+from analysis.tracing import trace
 from tests.networks import load, randomise, silenced
 
 
@@ -180,6 +183,45 @@ def test_exact_is_exact(name):
                 removed = remove_channels(net, [(group, gone)]).module(inputs)
             assert float((twin - expected).abs().max()) <= 1e-5 * scale, (group.name, gone)
             assert float((removed - expected).abs().max()) <= 1e-5 * scale, (group.name, gone)
+
+
+class AcrossChannels(nn.Module):
+    """Runs at any width, but what one channel says depends on how many others there are."""
+
+    def __init__(self, across: Callable[[Tensor], Tensor], scale: float) -> None:
+        super().__init__()
+        self.across, self.scale = across, scale
+        self.first, self.relu, self.reader = nn.Conv2d(1, 6, 3), nn.ReLU(), nn.Conv2d(6, 3, 1)
+        self.relu2, self.head = nn.ReLU(), nn.Linear(3, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.relu2(self.reader(self.across(self.relu(self.first(x)))))
+        return self.head(x.mean((2, 3))) * self.scale
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-6])
+@pytest.mark.parametrize(
+    "across",
+    [
+        lambda x: x - x.mean(1, keepdim=True),
+        lambda x: torch.softmax(x, dim=1),
+        lambda x: x / (x.var(1, correction=0, keepdim=True) + 0.1),
+    ],
+    ids=["mean", "softmax", "variance"],
+)
+def test_statistics_over_channels_are_refused(across, scale):
+    group = load(randomise(AcrossChannels(across, scale), seed=1), IMAGE).group("first")
+    assert group.verdict == "refused"
+    assert "not the same as silencing" in group.reason
+
+
+@pytest.mark.filterwarnings("ignore:.*degrees of freedom")
+def test_not_a_number_is_not_exact():
+    """The sample variance of the last channel alone is NaN, so cutting down to it ruins the answer."""
+    group = load(randomise(AcrossChannels(lambda x: x + 0 * x.var(1, keepdim=True), 1.0)), IMAGE).group(
+        "first"
+    )
+    assert group.verdict != "exact"
 
 
 def test_an_embedding_keeps_its_columns_but_later_layers_are_offered():

@@ -7,8 +7,9 @@ import torch
 from torch import nn
 
 import sample_models
-from analysis.network import Slice, trace
+from analysis.network import Slice
 from analysis.pruning.groups import find_groups, with_groups
+from analysis.tracing import trace
 from sample_models.architectures import LeNet, LeNetConfig, ResNet, ResNetConfig
 from tests.networks import ConvNet, DepthwiseNet, FlatNet, Mlp, architecture, load, randomise, same, snapshot
 

@@ -75,7 +75,7 @@ def test_every_group_of_every_sample(name):
     check(module, sample.network, heard_in(module), sample.dataset.evaluation.inputs[:24], CLOSE)
 
 
-@pytest.mark.parametrize("name", ["resnet", "odd resnet", "lenet", "cnn", "mlp"])
+@pytest.mark.parametrize("name", ["resnet", "lenet", "cnn", "mlp"])
 def test_every_group_of_a_random_network(name):
     module, net = architecture(name)
     inputs = torch.randn((16, *net.example_input.shape[1:]), generator=torch.Generator().manual_seed(0))
@@ -87,15 +87,14 @@ def test_three_blocks_in_a_stage():
     module, net = architecture("deep resnet")
     heard = {"conv1": ["relu", *(f"stage1.{i}.relu2" for i in range(3))]}
     heard |= {f"stage1.{i}.conv1": [f"stage1.{i}.relu1"] for i in range(3)}
-    heard |= {"stage2.0.conv1": ["stage2.0.relu1"], "stage2.0.conv2": ["stage2.0.relu2"]}
     assert net.group("conv1").members == ("conv1", *(f"stage1.{i}.conv2" for i in range(3)))
     inputs = torch.randn((16, 1, 6, 6), generator=torch.Generator().manual_seed(0))
     check(module, net, heard, inputs, CLOSE)
 
 
-@pytest.mark.parametrize("activation", [nn.Sigmoid, nn.Softplus, nn.Tanh, nn.SELU])
+@pytest.mark.parametrize("activation", [nn.Sigmoid, nn.Softplus])
 def test_activations_that_do_not_keep_zero(activation):
-    """sigmoid(0) = 0.5: what reads a removed channel must not hear 0.5."""
+    """sigmoid(0) = 0.5 and softplus(0) = log 2: what reads a removed channel must not hear them."""
     module = randomise(Mlp(activation))
     inputs = torch.randn((16, 5), generator=torch.Generator().manual_seed(0))
     check(module, load(module, (5,)), {"fc1": ["act1"], "fc2": ["act2"]}, inputs, CLOSE)

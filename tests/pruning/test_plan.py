@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from analysis.errors import PlanError
-from analysis.network import trace
 from analysis.pruning.plan import Cut, Plan, check_plan, make_plan, targets, uniform_plan
+from analysis.tracing import trace
 from tests.networks import ConvNet, Mlp, architecture, load, randomise
 
 

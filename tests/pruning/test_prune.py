@@ -186,6 +186,8 @@ def test_a_ratio_that_rounds_to_nothing(net):
 def test_refusals(net):
     with pytest.raises(PlanError, match="'other'"):
         prune(net, Plan("other", "l1", (Cut("conv1", "channel", 0.5),)))
+    with pytest.raises(PlanError, match="'other'"):
+        prune(net, Plan("other", "l1"))
     with pytest.raises(CriterionError, match="needs calibration examples"):
         prune(net, uniform_plan(net, "taylor", "channel", 0.5))
     with pytest.raises(CriterionError, match="no criterion 'l9'"):
