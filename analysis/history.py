@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -25,10 +26,12 @@ def pareto_front(
 ) -> tuple[Trial, ...]:
     """Trials that no other beats: none is at least as cheap and as good, and better in one.
 
-    Sorted by cost; `quality_of` must grow with quality. Of equals the earliest is kept.
+    Sorted by cost; `quality_of` must grow with quality, and trials where it is NaN are left out. Of
+    equals the earliest is kept.
     """
     front: list[Trial] = []
-    for trial in sorted(trials, key=lambda t: (cost_of(t.measurement), -quality_of(t.measurement))):
+    known = [trial for trial in trials if not math.isnan(quality_of(trial.measurement))]
+    for trial in sorted(known, key=lambda t: (cost_of(t.measurement), -quality_of(t.measurement))):
         if not front or quality_of(trial.measurement) > quality_of(front[-1].measurement):
             front.append(trial)
     return tuple(front)

@@ -175,8 +175,14 @@ def replace_modules(network: Network, changed: Mapping[str, nn.Module]) -> Netwo
             parent, _, attribute = node.target.rpartition(".")
             owner = changed.get(parent, source.get_submodule(parent))  # a tied weight follows its layer
             root[node.target] = getattr(owner, attribute)
-    graph_module = fx.GraphModule(root, source.graph)
-    return from_graph(network.name, graph_module, network.example_input)
+    graph = fx.Graph()  # a copy: a graph belongs to one module
+    graph.output(graph.graph_copy(source.graph, {}))
+    return from_graph(network.name, fx.GraphModule(root, graph), network.example_input)
+
+
+def run_with(network: Network, changed: Mapping[str, nn.Module], inputs: Tensor) -> Tensor:
+    """What the network would answer with some modules replaced, without building that network."""
+    return _Substitute(network.module, changed).run(inputs)
 
 
 def output_layers(module: fx.GraphModule) -> set[str]:
@@ -255,6 +261,25 @@ def _weight(module: nn.Module) -> Tensor:
     weight = module.weight
     assert isinstance(weight, Tensor)
     return weight
+
+
+class _Substitute(fx.Interpreter):
+    """Calls the changed modules in the place of the network's own."""
+
+    def __init__(self, module: fx.GraphModule, changed: Mapping[str, nn.Module]) -> None:
+        super().__init__(module)
+        self.changed = changed
+
+    def call_module(self, target: Any, args: Any, kwargs: Any) -> Any:
+        if target in self.changed:
+            return self.changed[target](*args, **kwargs)
+        return super().call_module(target, args, kwargs)
+
+    def get_attr(self, target: Any, args: Any, kwargs: Any) -> Any:
+        parent, _, attribute = str(target).rpartition(".")
+        if parent in self.changed:
+            return getattr(self.changed[parent], attribute)  # a tied weight follows its layer
+        return super().get_attr(target, args, kwargs)
 
 
 T = TypeVar("T", Layer, Group)

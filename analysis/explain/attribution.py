@@ -216,6 +216,8 @@ def attribute(
     reason = refusal(method, network)
     if reason:
         raise AttributionError(reason + " Choose another method.")
+    if not inputs.is_floating_point():
+        raise AttributionError("Inputs that are tokens have no gradient; attributions need float inputs.")
     entry = METHODS[method]
     heard = ""
     if entry.needs_layer:

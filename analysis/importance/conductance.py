@@ -10,6 +10,7 @@ from captum.attr import LayerConductance
 from torch import Tensor
 
 from analysis.datasets import Split
+from analysis.errors import CriterionError
 from analysis.importance.signals import channels_last, output_channels, signal_node
 from analysis.network import Network
 from analysis.tasks import Task
@@ -23,6 +24,8 @@ def conductance(network: Network, task: Task, split: Split, progress: Progress) 
 
     Integrated gradients through the channel, from a zero input, with `STEPS` steps.
     """
+    if not split.inputs.is_floating_point():
+        raise CriterionError("Conductance follows gradients to the inputs, and tokens have none.")
     module = copy.deepcopy(network.module)  # Captum hooks modules, and the network is shared
     target = split.targets if task.is_classification else None
     scores = {}

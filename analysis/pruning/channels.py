@@ -31,17 +31,27 @@ def remove_channels(network: Network, channels: Channels) -> Network:
     NetworkError
         If a module of a group cannot be cut, or nothing of it would be left.
     """
+    return replace_modules(network, cut_modules(network, channels))
+
+
+def mask_channels(network: Network, channels: Channels) -> Network:
+    """The masked twin: same shapes, the given channels silent (see :func:`silent_modules`)."""
+    return replace_modules(network, silent_modules(network, channels))
+
+
+def cut_modules(network: Network, channels: Channels) -> dict[str, nn.Module]:
+    """Smaller copies of the modules that lose channels, by name; errors as :func:`remove_channels`."""
     modules: dict[str, nn.Module] = {}
     for (name, side), gone in _positions(channels).items():
         module = modules.get(name)
         if module is None:
             module = copy.deepcopy(network.module.get_submodule(name))
         modules[name] = _without(name, module, side, gone)
-    return replace_modules(network, modules)
+    return modules
 
 
-def mask_channels(network: Network, channels: Channels) -> Network:
-    """The masked twin: same shapes, the given channels silent.
+def silent_modules(network: Network, channels: Channels) -> dict[str, nn.Module]:
+    """Copies, in full shape, of the modules that write or read the channels, with these silenced.
 
     Weights, biases and BatchNorm parameters that produce the channels are zero, and so are the
     weights that read them: where f(0) is not 0 (sigmoid) a silent producer alone would not do.
@@ -51,7 +61,7 @@ def mask_channels(network: Network, channels: Channels) -> Network:
         if name not in modules:
             modules[name] = copy.deepcopy(network.module.get_submodule(name))
         _silence(modules[name], side, sorted(gone))
-    return replace_modules(network, modules)
+    return modules
 
 
 def _positions(channels: Channels) -> _Positions:

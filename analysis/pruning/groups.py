@@ -23,8 +23,9 @@ from analysis.network import (
     Slice,
     called_modules,
     output_layers,
+    run_with,
 )
-from analysis.pruning.channels import SLICEABLE_TYPES, mask_channels, remove_channels
+from analysis.pruning.channels import SLICEABLE_TYPES, cut_modules, silent_modules
 
 TOLERANCE = 1e-5  # of the largest output
 _SINGLES = 6
@@ -130,8 +131,8 @@ def _verified(network: Network, group: Group) -> Group:
     try:
         with torch.no_grad():
             for channels in _draws(group.size):
-                removed = remove_channels(network, [(group, channels)]).module(inputs)
-                masked = mask_channels(network, [(group, channels)]).module(inputs)
+                removed = run_with(network, cut_modules(network, [(group, channels)]), inputs)
+                masked = run_with(network, silent_modules(network, [(group, channels)]), inputs)
                 if not torch.isfinite(removed).all():
                     raise NetworkError(f"it answers NaN without {len(channels)} channels")
                 deviation = max(deviation, float((removed - masked).abs().max()))

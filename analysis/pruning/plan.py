@@ -34,6 +34,7 @@ class Cut:
             )
         if not (math.isfinite(self.ratio) and 0 <= self.ratio <= 1):
             raise PlanError(f"{self.target}: the ratio removed is {self.ratio}; it must lie between 0 and 1.")
+        object.__setattr__(self, "ratio", float(self.ratio))
 
 
 @dataclass(frozen=True)
