@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import os
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -79,7 +80,7 @@ def _parser() -> argparse.ArgumentParser:
             "--data", type=Path, metavar="FILE", help=".npz with x (normalised inputs) and y (targets)"
         )
         command.add_argument("--json", action="store_true", help="print JSON")
-        command.add_argument("--threads", type=_positive, default=1, help="CPU threads (default 1)")
+        command.add_argument("--threads", type=_threads, default=1, help="CPU threads (default 1)")
         if name == "inspect":
             continue
         what = command.add_mutually_exclusive_group(required=name == "prune")
@@ -90,7 +91,7 @@ def _parser() -> argparse.ArgumentParser:
             "--criterion", metavar="NAME", help=f"with --all (default l1): {', '.join(CRITERIA)}"
         )
         if name == "prune":
-            command.add_argument("-o", "--output", type=Path, required=True, metavar="OUT.pt2")
+            command.add_argument("-o", "--output", type=_output, required=True, metavar="OUT.pt2")
     return parser
 
 
@@ -101,13 +102,14 @@ def _run(open_source: Open, options: argparse.Namespace) -> _Run:
         classes = len(dataset.class_names) or None
         dataset = load_npz(options.data, dataset.task, classes=classes)
     plan = _plan(network, options)
+    pruned = network
+    if not plan.is_dense:
+        _progress(f"scoring by {plan.criterion}")
+        pruned = prune(network, plan, score(network, plan.criterion, dataset))
     _progress(f"measuring the dense network on {dataset.evaluation.origin}")
     dense = measure(network, dataset.evaluation, dataset.task)
     if plan.is_dense:
         return _Run(network, plan, network, dense, dense)
-    _progress(f"scoring by {plan.criterion}")
-    scores = score(network, plan.criterion, dataset)
-    pruned = prune(network, plan, scores)
     _progress("measuring the pruned network")
     measurement = measure(pruned, dataset.evaluation, dataset.task, dense=dense)
     return _Run(network, plan, pruned, dense, measurement)
@@ -146,13 +148,7 @@ def _report(run: _Run) -> dict[str, Any]:
         "macs": cost.macs,
         "bytes": measurement.size.saved,
         "best_encoding": {"name": measurement.size.best_encoding, "bytes": measurement.size.best},
-        "latency_ms": {
-            "median": measurement.latency.median,
-            "low": measurement.latency.low,
-            "high": measurement.latency.high,
-            "batch": measurement.latency.batch,
-            "threads": measurement.latency.threads,
-        },
+        "latency_ms": asdict(measurement.latency),
         "layers": [
             {
                 "name": layer.name,
@@ -187,6 +183,7 @@ def _report(run: _Run) -> dict[str, Any]:
             "parameters": run.dense.cost.parameters,
             "macs": run.dense.cost.macs,
             "bytes": run.dense.size.saved,
+            "latency_ms": asdict(measurement.dense_latency),
         }
     return report
 
@@ -259,10 +256,22 @@ def _ratio(text: str) -> float:
     return value
 
 
-def _positive(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+def _threads(text: str) -> int:
+    most = os.cpu_count() or 1
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:6]) <= most and len(text) <= 6):
+        raise argparse.ArgumentTypeError(
+            f"{text[:20]!r} is not a whole number from 1 to {most}, the processors here"
+        )
     return int(text)
+
+
+def _output(text: str) -> Path:
+    path = Path(text)
+    if path.suffix != ".pt2":
+        raise argparse.ArgumentTypeError(f"{text!r} does not end in .pt2")
+    if path.is_dir() or not path.parent.is_dir():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a file in an existing folder")
+    return path
 
 
 def _progress(message: str) -> None:

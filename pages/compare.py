@@ -29,7 +29,7 @@ columns = st.columns(4)
 columns[0].metric(f"{metric.label} before", theme.number(before.headline.value, metric), border=True)
 columns[1].metric(
     f"{metric.label} after", theme.number(after.headline.value, metric), border=True,
-    **theme.delta_look(after.change[metric.key].value, metric),
+    **theme.delta_look(after.change[metric.key], metric),
 )  # fmt: skip
 columns[2].metric(
     "Nonzero connections", theme.count(after.cost.nonzero_connections), border=True,

@@ -2,10 +2,21 @@
 
 import streamlit as st
 
-from analysis.importance import CRITERIA
+from analysis.importance import CRITERIA, suits
 from analysis.importance.agreement import rank_correlation
 from analysis.importance.scores import channel_scores, layer_score, matrix
 from ui import figures, frame, theme, workspace
+
+
+def _cell_caption(whole_channels: bool, dimensions: int) -> str:
+    if whole_channels:
+        return "Each row is one output channel: this criterion scores channels as a whole."
+    cell = "weight" if dimensions == 2 else "kernel (its weights summed)"
+    return (
+        f"Each cell is one {cell}: what an output channel takes from an input channel. "
+        "Layers too large to draw are shown in means, as the axes say."
+    )
+
 
 network = workspace.network()
 palette = theme.palette()
@@ -16,9 +27,10 @@ frame.heading(
     "What each part of the network is worth, by a criterion of your choice. Faint cells and short bars are the first to go.",
 )
 
+fitting = [c.name for c in CRITERIA.values() if suits(c, network)]
 controls = st.columns([2, 2, 1], vertical_alignment="bottom")
 name = controls[0].selectbox(
-    "Criterion", list(CRITERIA), index=list(CRITERIA).index("l1"), format_func=lambda n: CRITERIA[n].label
+    "Criterion", fitting, index=fitting.index("l1"), format_func=lambda n: CRITERIA[n].label
 )
 criterion = CRITERIA[name]
 workspace.run_with_progress(f"Scoring by {criterion.label}…", lambda report: workspace.scores(name, report))
@@ -51,9 +63,7 @@ else:
             ),
             config=figures.CONFIG,
         )
-        st.caption(
-            "Each cell is one kernel (its weights summed): what an output channel takes from an input channel."
-        )
+        st.caption(_cell_caption(criterion.unit == "channel", len(network.layer(layer).shape)))
     with right:
         with st.container(border=True):
             st.subheader("Channel ranking", anchor=False)
@@ -75,7 +85,7 @@ else:
 with st.container(border=True):
     st.subheader("Do the criteria agree?", anchor=False)
     chosen = st.multiselect(
-        "Criteria", list(CRITERIA), default=["random", "l1", "l2", "taylor", "activation-mean", "wanda"],
+        "Criteria", fitting, default=["random", "l1", "l2", "taylor", "activation-mean", "wanda"],
         format_func=lambda n: CRITERIA[n].label,
     )  # fmt: skip
     if len(chosen) < 2:

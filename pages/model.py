@@ -41,7 +41,7 @@ with left, st.container(border=True):
     st.caption(
         "From input to answer. Layers framed in the same colour are coupled: they lose channels together."
     )
-    with st.container(height=560, border=False):
+    with st.container(height=620, border=False):
         st.graphviz_chart(architecture.dot(network, theme.palette()), width="content")
 
 with right:
@@ -111,7 +111,8 @@ with st.container(border=True):
     )
     elsewhere = dense.cost.parameters - sum(layer.parameters for layer in network.layers)
     st.caption(
-        f"In all {dense.cost.parameters:,} parameters ({elsewhere:,} of them outside these layers, in "
-        f"BatchNorm), {dense.cost.connections:,} connections, {dense.cost.macs:,} MACs an example, "
+        f"In all {dense.cost.parameters:,} parameters"
+        + (f" ({elsewhere:,} of them outside these layers)" if elsewhere else "")
+        + f", {dense.cost.connections:,} connections, {dense.cost.macs:,} MACs an example, "
         f"{dense.size.saved:,} bytes as safetensors."
     )

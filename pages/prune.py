@@ -5,7 +5,7 @@ import streamlit as st
 from analysis.errors import PrunescopeError
 from analysis.export import to_pt2
 from analysis.importance import CRITERIA
-from analysis.pruning.plan import to_json
+from analysis.pruning.plan import targets, to_json
 from ui import computed, frame, prune_controls, prune_results, theme, workspace
 from ui.bench import dense_plan
 
@@ -13,7 +13,8 @@ network = workspace.network()
 palette = theme.palette()
 frame.heading(
     "Prune",
-    "Drag a slider and let go: accuracy, size and speed are measured on the smaller network, not estimated.",
+    "Drag a slider and let go: accuracy, size and speed are measured, not estimated. "
+    "Nothing is retrained, so large cuts cost much.",
 )
 
 left, right = st.columns([2, 3], gap="medium")
@@ -29,7 +30,8 @@ with left:
     if scores.examples:
         st.caption(f"{criterion.label} computed on {scores.origin}.")
     prune_controls.actions()
-    with st.container(height=420, border=True):
+    many = len(targets(network, state.granularity)) > 8
+    with st.container(height=640 if many else "content", border=True):
         prune_controls.sliders(network, way)
     with st.expander("Save or load"):
         st.download_button(
@@ -48,7 +50,7 @@ with right:
         try:
             dense, now = workspace.measured(dense_plan(network.name)), workspace.measured(state.plan)
         except PrunescopeError as error:
-            st.error(f"{error} Undo brings the last plan back.")
+            st.error(theme.plain(f"{error} Undo brings the last plan back."))
             st.stop()
     prune_results.metric_cards(now, dense)
     prune_results.trade_off(palette)

@@ -105,6 +105,8 @@ with table:
                 name: st.column_config.NumberColumn(format="%.4f")
                 for name in ("Mean", "Deviation", "Largest |w|")
             },
+            "Layer": st.column_config.TextColumn(width="medium"),
+            "Connections": st.column_config.NumberColumn(format="localized"),
             "Excess kurtosis": st.column_config.NumberColumn(format="%.2f"),
             "Near zero": st.column_config.NumberColumn(format="%.1f%%"),
             "Removed by plan": st.column_config.ProgressColumn(format="%.0f%%", min_value=0, max_value=100),

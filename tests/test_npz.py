@@ -171,9 +171,13 @@ def test_archives_that_claim_too_much_are_not_unpacked(saved, monkeypatch):
 
 
 @pytest.mark.parametrize("shape", [(10**13,), (2**70,), (-5, 3)])
-def test_headers_that_claim_too_much_are_refused(saved, shape):
+def test_headers_that_claim_too_much_are_refused_before_memory_is_given(saved, shape, monkeypatch):
+    path = saved(_zip(x_npy=_header(shape), y_npy=_npy(Y)))
+    loaded = []
+    monkeypatch.setattr(np, "load", lambda *args, **kwargs: loaded.append(args))
     with pytest.raises(DataError, match=r"mine\.npz"):
-        load_npz(saved(_zip(x_npy=_header(shape), y_npy=_npy(Y))), CLASSIFICATION)
+        load_npz(path, CLASSIFICATION)
+    assert loaded == []
 
 
 @pytest.mark.filterwarnings("ignore:overflow encountered in cast")

@@ -40,7 +40,7 @@ def examples(before: Evaluation, after: Evaluation) -> None:
     start = 0
     if len(indices) > SHOWN:
         pages = -(-len(indices) // SHOWN)
-        start = (st.slider(f"{len(indices):,} examples fit; page", 1, min(pages, 100), 1) - 1) * SHOWN
+        start = (st.slider(f"Page ({len(indices):,} examples fit)", 1, min(pages, 100), 1) - 1) * SHOWN
     shown = indices[start : start + SHOWN]
     maps = workspace.attributions(method, layer, tuple(shown.tolist()))
     with st.container(border=True):
@@ -142,7 +142,7 @@ def _row(
     target = int(before.split.targets[index])
     picture = before.split.inputs[index].mean(dim=0) * dataset.scale + dataset.offset
     return Row(
-        title=f"#{index}, {dataset.class_names[target]}",
+        title=f"#{index}, true class {dataset.class_names[target]}",
         picture=picture.numpy(),
         before=map_before.sum(dim=0).numpy(),
         after=map_after.sum(dim=0).numpy(),

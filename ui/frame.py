@@ -9,8 +9,9 @@ from streamlit.navigation.page import StreamlitPage
 
 import sample_models
 from analysis.errors import PrunescopeError
+from analysis.importance import CRITERIA
 from analysis.pruning.plan import Plan
-from ui import workspace
+from ui import theme, workspace
 from ui.bench import dense_plan
 
 
@@ -40,7 +41,7 @@ def run(page: StreamlitPage) -> None:
         workspace.show_notice()
         page.run()
     except PrunescopeError as error:
-        st.error(str(error))
+        st.error(theme.plain(str(error)))
     except Exception:
         logging.getLogger("prunescope").exception("page %s failed", page.title)
         st.error(
@@ -58,9 +59,9 @@ def heading(title: str, sentence: str) -> None:
 def _image_choice() -> None:
     dataset = workspace.sample().dataset
     total = len(dataset.evaluation)
-    if total > workspace.DEFAULT_IMAGES:
-        options = [workspace.DEFAULT_IMAGES, total]
-        st.session_state.setdefault(workspace.IMAGES, workspace.DEFAULT_IMAGES)
+    if total > workspace.IMAGE_CHOICES[-1]:
+        options = [*workspace.IMAGE_CHOICES, total]
+        st.session_state.setdefault(workspace.IMAGES, options[0])
         workspace.keep(workspace.IMAGES)
         st.selectbox(
             "Measured on",
@@ -85,6 +86,6 @@ def _plan_summary(plan: Plan) -> None:
     plural = "s" if len(plan.cuts) > 1 else ""
     span = f"{min(ratios):.0%}" if min(ratios) == max(ratios) else f"{min(ratios):.0%} to {max(ratios):.0%}"
     st.caption(
-        f"{span} of the {plan.granularity}s of {len(plan.cuts)} {targets}{plural}, by {plan.criterion}."
+        f"{span} of the {plan.granularity}s of {len(plan.cuts)} {targets}{plural}, by {CRITERIA[plan.criterion].label}."
     )
     st.button("Back to dense", on_click=lambda: workspace.bench().move(dense_plan(plan.network)))

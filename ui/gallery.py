@@ -31,13 +31,17 @@ class Row:
 def gallery(rows: Sequence[Row], palette: Palette) -> str:
     """HTML of the table; every map shares one symmetric scale, named below it."""
     limit = max(float(np.abs(m).max()) for row in rows for m in (row.before, row.after)) or 1.0
+    signed = any(float(m.min()) < 0 for row in rows for m in (row.before, row.after))
+    low, high = (
+        ("against the answer", "for the answer") if signed else ("less after", "important, or more after")
+    )
     columns = ("input", "before", "after", "after − before")
     head = "<th class='text'></th>" + "".join(f"<th>{name}</th>" for name in columns)
     body = "".join(_row(row, limit, palette) for row in rows)
     return (
         f"<style>{_css(palette)}</style><div class='ps-gallery'><table><thead><tr>{head}</tr></thead>"
-        f"<tbody>{body}</tbody></table><div class='ps-scale'><span>−{limit:.3g}<br>against the answer</span>"
-        f"<i></i><span>+{limit:.3g}<br>for the answer</span></div></div>"
+        f"<tbody>{body}</tbody></table><div class='ps-scale'><span>−{limit:.3g}<br>{low}</span>"
+        f"<i></i><span>+{limit:.3g}<br>{high}</span></div></div>"
     )
 
 

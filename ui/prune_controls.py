@@ -19,7 +19,7 @@ from analysis.pruning.selection import (
     target_scores,
     threshold_at,
 )
-from ui import workspace
+from ui import theme, workspace
 from ui.bench import dense_plan
 
 
@@ -108,7 +108,8 @@ def actions() -> None:
     state = workspace.bench()
     key = workspace.control_key("all")
     st.slider(
-        "All targets: ratio removed", 0, 95, _common_percent(), key=key, format="%d%%",
+        "All targets: ratio removed" + ("" if _is_uniform() else " (they differ now)"),
+        0, 95, _common_percent(), key=key, format="%d%%",
         on_change=_all_changed, args=(key,),
     )  # fmt: skip
     columns = st.columns(3)
@@ -148,7 +149,7 @@ def plan_upload() -> None:
         plan = from_json(uploaded.getvalue())
         workspace.check_plan_fits(plan)
     except PrunescopeError as error:
-        st.error(str(error))
+        st.error(theme.plain(str(error)))
         return
     if workspace.is_new_upload(uploaded.file_id):
         workspace.bench().move(plan)
@@ -179,10 +180,19 @@ def _members(group: Group) -> str:
     return " + ".join(group.members)
 
 
+def _present_ratios() -> set[float]:
+    """The ratios of all targets."""
+    state = workspace.bench()
+    return {state.plan.ratios.get(t, 0.0) for t in targets(workspace.network(), state.granularity)}
+
+
+def _is_uniform() -> bool:
+    return len(_present_ratios()) <= 1
+
+
 def _common_percent() -> int:
     """The ratio all targets share, in percent; 0 if they differ."""
-    state = workspace.bench()
-    ratios = {state.plan.ratios.get(t, 0.0) for t in targets(workspace.network(), state.granularity)}
+    ratios = _present_ratios()
     return min(95, round(100 * ratios.pop())) if len(ratios) == 1 else 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import streamlit as st
 
@@ -23,10 +24,9 @@ COSTS: dict[str, CostOf] = {
     "MACs": lambda m: m.cost.macs,
     "Bytes as saved": lambda m: m.size.saved,
     "Bytes, best lossless encoding": lambda m: m.size.best,
-    "Latency (ms)": lambda m: m.latency.median,
+    "Latency, % of the dense network's": lambda m: 100 * m.latency.median / m.dense_latency.median,
 }
 _COST_CARDS: tuple[tuple[str, Callable[[float], str], CostOf, str | None], ...] = (
-    ("Latency", theme.milliseconds, COSTS["Latency (ms)"], "Median of timed passes after warm-up."),
     ("Parameters", theme.count, COSTS["Parameters"], None),
     ("Nonzero connections", theme.count, COSTS["Nonzero connections"], None),
     ("MACs", theme.count, COSTS["MACs"], "Zeros are multiplied too: only channel cuts save MACs."),
@@ -55,11 +55,19 @@ def metric_cards(now: Measurement, dense: Measurement) -> None:
         next(cards).metric(
             metric.label,
             theme.number(now.quality[metric.key].value, metric),
-            **({} if is_dense else theme.delta_look(now.change[metric.key].value, metric)),
+            **({} if is_dense else theme.delta_look(now.change[metric.key], metric)),
             border=True,
             help=f"95% interval {theme.interval(now.quality[metric.key], metric)}"
             + ("" if is_dense else f"; change {_change_interval(now, metric.key)} (paired)"),
         )
+    next(cards).metric(
+        "Latency",
+        f"{now.latency.median:.2f} ms",
+        **({} if is_dense else _latency_look(now)),
+        border=True,
+        help="Median of timed passes after warm-up. The dense network is timed in turn with this one; "
+        "a change is coloured only if the middle halves of the two do not overlap.",
+    )
     for label, text, cost, help_text in _COST_CARDS:
         next(cards).metric(
             label,
@@ -75,7 +83,8 @@ def metric_cards(now: Measurement, dense: Measurement) -> None:
         + f", on {now.evaluation.split.origin}. Best lossless encoding: {now.size.best_encoding}"
         + ("" if is_dense else f" (dense: {dense.size.best_encoding})")
         + f". Latency: middle half {now.latency.low:.2f} to {now.latency.high:.2f} ms, batch "
-        f"{now.latency.batch}, {now.latency.threads} thread, {now.latency.runs} runs."
+        f"{now.latency.batch}, {now.latency.threads} thread, {now.latency.runs} runs"
+        + ("." if is_dense else f"; dense {now.dense_latency.median:.2f} ms in the same moments.")
     )
 
 
@@ -184,6 +193,13 @@ def _measure_siblings(names: Sequence[str], state: Bench) -> dict[str, tuple[Poi
 
     workspace.run_with_progress("Measuring…", run)
     return curves
+
+
+def _latency_look(now: Measurement) -> dict[str, Any]:
+    look = theme.saving_look(now.latency.median, now.dense_latency.median)
+    if now.latency.overlaps(now.dense_latency):
+        look["delta_color"] = "off"
+    return look
 
 
 def _change_interval(now: Measurement, key: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -78,11 +79,13 @@ def delta(value: float, metric: Metric) -> str:
     return ("-" if value < 0 else "+") + _significant(abs(value))
 
 
-def delta_look(value: float, metric: Metric) -> dict[str, Any]:
-    """How ``st.metric`` shows a change: its text, and a colour for better or worse if it shows at all."""
-    text = delta(value, metric)
+def delta_look(change: Interval, metric: Metric) -> dict[str, Any]:
+    """How ``st.metric`` shows a change: coloured for better or worse if its interval leaves out zero."""
+    text = delta(change.value, metric)
     if not any(digit in text for digit in "123456789"):
         return {"delta": text.replace("-", "+"), "delta_color": "off", "delta_arrow": "off"}
+    if change.low <= 0 <= change.high:
+        return {"delta": text, "delta_color": "off"}
     return {"delta": text, "delta_color": "normal" if metric.higher_is_better else "inverse"}
 
 
@@ -119,9 +122,9 @@ def bytes_text(value: float) -> str:
     return f"{value / 1024:.1f} KiB" if value < 1024**2 else f"{value / 1024**2:.2f} MiB"
 
 
-def milliseconds(value: float) -> str:
-    """A duration in ms."""
-    return f"{value:.2f} ms"
+def plain(text: str) -> str:
+    """Text for ``st.error`` and its kin with Markdown made harmless: it may hold names from a file."""
+    return re.sub(r"([\\`*_{}\[\]()#+\-.!|:$<>~])", r"\\\1", text)
 
 
 def _significant(value: float) -> str:

@@ -16,7 +16,7 @@ from analysis.measure import Measurement
 from analysis.network import Network
 from analysis.pruning.plan import Plan, check_plan, make_plan, uniform_plan
 from sample_models import Sample
-from ui import computed
+from ui import computed, theme
 from ui.bench import Bench, Control, dense_plan
 from ui.computed import Progress, silent
 from ui.navigation import enter
@@ -31,7 +31,7 @@ _NOTICE = "notice"
 _LOADED = "loaded_plan_file"
 _SIBLINGS = "sibling_curves"
 
-DEFAULT_IMAGES = 2000
+IMAGE_CHOICES = (1000, 2000)  # and all; the first is the default, which answers within a second
 
 
 def control_key(control: Control, *parts: str) -> str:
@@ -83,7 +83,7 @@ def bench() -> Bench:
 def image_count() -> int:
     """How many evaluation examples are used."""
     available = len(sample().dataset.evaluation)
-    return min(available, st.session_state.get(IMAGES) or DEFAULT_IMAGES)
+    return min(available, st.session_state.get(IMAGES) or IMAGE_CHOICES[0])
 
 
 def dense() -> Measurement:
@@ -182,7 +182,7 @@ def show_notice() -> None:
     """Draw the kept message once."""
     message = st.session_state.pop(_NOTICE, None)
     if message:
-        st.error(message)
+        st.error(theme.plain(message))
 
 
 def run_with_progress(label: str, compute: Callable[[Progress], object]) -> None:
@@ -196,7 +196,7 @@ def run_with_progress(label: str, compute: Callable[[Progress], object]) -> None
         compute(report)
     except PrunescopeError as error:
         place.empty()
-        st.error(str(error))
+        st.error(theme.plain(str(error)))
         st.stop()
     place.empty()
 

@@ -6,6 +6,7 @@ References: Captum (Kokhlikyan et al. 2020); the papers of the methods are named
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -16,9 +17,10 @@ from captum import attr
 from torch import Tensor, fx, nn
 
 from analysis.errors import AttributionError
-from analysis.importance.signals import signal_node
+from analysis.importance.signals import is_activation, signal_node
 from analysis.network import Network
 
+warnings.filterwarnings("ignore", module=r"captum\..*")  # it announces hooks that it removes again
 Progress = Callable[[float], None]
 
 
@@ -79,6 +81,15 @@ def _gradient_shap(request: Request) -> Tensor:
 
 
 def _deep_lift(request: Request) -> Tensor:
+    """Captum hooks what leaves one module and what enters the next; where both are the same tensor it
+    reads a gradient before its neighbour has replaced it. A clone between modules keeps them apart.
+    """
+    graph = request.module.graph
+    for node in [n for n in graph.nodes if n.op == "call_module"]:
+        with graph.inserting_after(node):
+            clone = graph.call_method("clone", (node,))
+        node.replace_all_uses_with(clone, delete_user_cb=lambda user, clone=clone: user is not clone)
+    request.module.recompile()
     return attr.DeepLift(request.module).attribute(
         request.inputs, torch.full_like(request.inputs, request.baseline), target=request.target
     )
@@ -159,6 +170,8 @@ _ALL = (
     ),
 )  # fmt: skip
 
+# The activations that Captum has rules for; on all others it falls back to the gradient without a word.
+_DEEP_LIFT_RULES = (nn.ReLU, nn.ELU, nn.LeakyReLU, nn.Sigmoid, nn.Tanh, nn.Softplus, nn.Softmax)
 METHODS = {method.name: method for method in _ALL}
 
 
@@ -172,6 +185,14 @@ def refusal(method: str, network: Network) -> str:
     entry = METHODS[method]
     if entry.needs_layer and not spatial_layers(network):
         return f"{entry.label} needs a convolution, and {network.name} has none."
+    if method == "deep-lift":
+        others = {
+            type(m).__name__
+            for m in network.module.modules()
+            if is_activation(m) and not isinstance(m, _DEEP_LIFT_RULES)
+        }
+        if others:
+            return f"{entry.label} has no rule for {', '.join(sorted(others))}, which {network.name} uses."
     if entry.needs_relu and not any(isinstance(m, nn.ReLU) for m in network.module.modules()):
         return f"{entry.label} changes how ReLU passes gradients back, and {network.name} has no ReLU."
     return ""

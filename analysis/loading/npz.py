@@ -54,7 +54,8 @@ def load_npz(path: Path | str, task: Task, *, classes: int | None = None) -> Dat
         raise DataError(
             f"y in {path.name} holds labels between two classes; labels are whole numbers from 0."
         )
-    x = torch.from_numpy(inputs.astype(np.float32))
+    with np.errstate(over="ignore"):  # what becomes infinite is refused below
+        x = torch.from_numpy(inputs.astype(np.float32))
     y = torch.from_numpy(targets.astype(np.int64 if task.is_classification else np.float32))
     whole = Split(x, y, f"{len(x):,} examples of {path.name}")
     check_split(whole, task, classes=classes)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from analysis.datasets import Split
 from analysis.measure.cost import Cost, cost
-from analysis.measure.latency import Latency, latency
+from analysis.measure.latency import Latency, latencies
 from analysis.measure.quality import Evaluation, Interval, change, evaluate, quality
 from analysis.measure.size import Size, size
 from analysis.network import Network
@@ -19,14 +19,17 @@ class Measurement:
     """What was measured of one network.
 
     `change` is against the dense network on the same examples, empty for the dense network itself.
+    `dense_latency` is the dense network's, timed in turn with this one.
     """
 
+    network: Network
     evaluation: Evaluation
     quality: Mapping[str, Interval]
     change: Mapping[str, Interval]
     cost: Cost
     size: Size
     latency: Latency
+    dense_latency: Latency
 
     @property
     def headline(self) -> Interval:
@@ -43,11 +46,14 @@ def measure(network: Network, split: Split, task: Task, *, dense: Measurement | 
         As :func:`analysis.measure.quality.evaluate`.
     """
     evaluation = evaluate(network, split, task)
+    own, *others = latencies([network, dense.network] if dense else [network])
     return Measurement(
+        network=network,
         evaluation=evaluation,
         quality=quality(evaluation),
         change=change(evaluation, dense.evaluation) if dense else {},
         cost=cost(network),
         size=size(network),
-        latency=latency(network),
+        latency=own,
+        dense_latency=others[0] if others else own,
     )

@@ -133,7 +133,7 @@ def paired_proportions(after: Tensor, before: Tensor) -> Interval:
     n, b, c = count + 2, gained + 0.5, lost + 0.5
     half = _Z * math.sqrt(b + c - (b - c) ** 2 / n) / n
     centre = (b - c) / n
-    return Interval(value, min(value, centre - half), max(value, centre + half))
+    return Interval(value, max(-1.0, min(value, centre - half)), min(1.0, max(value, centre + half)))
 
 
 def mean_interval(values: Tensor) -> Interval:

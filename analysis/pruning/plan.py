@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
@@ -14,6 +15,9 @@ from analysis.network import Network
 Granularity = Literal["weight", "channel"]
 GRANULARITIES: tuple[Granularity, ...] = get_args(Granularity)
 SCHEMA = 1
+MAX_CUTS = 5000
+MAX_BYTES = 1_000_000
+_SHOWN = 5
 
 
 @dataclass(frozen=True, order=True)
@@ -54,10 +58,10 @@ class Plan:
     cuts: tuple[Cut, ...] = ()
 
     def __post_init__(self) -> None:
-        names = [cut.target for cut in self.cuts]
-        twice = sorted({name for name in names if names.count(name) > 1})
+        counts = Counter(cut.target for cut in self.cuts)
+        twice = sorted(name for name, count in counts.items() if count > 1)
         if twice:
-            raise PlanError(f"The plan cuts {', '.join(twice)} twice; give each target one cut.")
+            raise PlanError(f"The plan cuts {_some(twice)} twice; give each target one cut.")
         if len({cut.granularity for cut in self.cuts}) > 1:
             raise PlanError("The plan mixes weight and channel cuts; use one granularity in a plan.")
         object.__setattr__(self, "cuts", tuple(sorted(cut for cut in self.cuts if cut.ratio > 0)))
@@ -119,15 +123,16 @@ def check_plan(plan: Plan, network: Network) -> None:
         )
     if plan.is_dense:
         return
+    refused = {group.name: group for group in network.groups if not group.is_prunable}
     for cut in plan.cuts:
-        group = next((g for g in network.groups if g.name == cut.target), None)
-        if cut.granularity == "channel" and group is not None and not group.is_prunable:
+        group = refused.get(cut.target)
+        if cut.granularity == "channel" and group is not None:
             raise PlanError(f"{cut.target} keeps its channels: {group.reason}.")
     unknown = _unknown(plan, network)
     if unknown:
         kind = "layer" if plan.granularity == "weight" else "group of coupled layers"
         raise PlanError(
-            f"{network.name} has no {kind} called {', '.join(unknown)}. It has: "
+            f"{network.name} has no {kind} called {_some(unknown)}. It has: "
             f"{', '.join(targets(network, plan.cuts[0].granularity)) or 'none'}."
         )
 
@@ -147,15 +152,22 @@ def from_json(text: str | bytes) -> Plan:
     PlanError
         If the text is not a plan of this schema; the message names what is wrong.
     """
+    if len(text) > MAX_BYTES:
+        raise PlanError(f"The plan is {len(text):,} bytes long; at most {MAX_BYTES:,} are read.")
     try:
         content = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise PlanError(f"The plan is not JSON ({error}). Load a file that Prunescope saved.") from error
+        where = f" ({error})" if isinstance(error, json.JSONDecodeError) else ""
+        raise PlanError(f"The plan is not JSON{where}. Load a file that Prunescope saved.") from error
     if not isinstance(content, dict):
         raise PlanError("The plan is not a JSON object. Load a file that Prunescope saved.")
     if type(content.get("schema")) is not int or content["schema"] != SCHEMA:
-        raise PlanError(f"The plan has schema {content.get('schema')!r}; this version reads schema {SCHEMA}.")
+        raise PlanError(
+            f"The plan has schema {content.get('schema')!r}; this version reads the number {SCHEMA}."
+        )
     cuts = _field(content, "cuts", list)
+    if len(cuts) > MAX_CUTS:
+        raise PlanError(f"The plan has {len(cuts):,} cuts; at most {MAX_CUTS:,} are read.")
     return Plan(
         _field(content, "network", str),
         _field(content, "criterion", str),
@@ -184,9 +196,16 @@ def _field(content: dict[str, Any], name: str, kind: type) -> Any:
 
 
 def _unknown(plan: Plan, network: Network) -> list[str]:
-    return [cut.target for cut in plan.cuts if cut.target not in targets(network, cut.granularity)]
+    known = set(targets(network, plan.granularity)) if plan.granularity else set()
+    return [cut.target for cut in plan.cuts if cut.target not in known]
+
+
+def _some(names: list[str]) -> str:
+    """The first names, quoted where they could be mistaken, and how many more there are."""
+    shown = [name if name.isprintable() and len(name) <= 80 else repr(name[:80]) for name in names[:_SHOWN]]
+    return ", ".join(shown) + (f" and {len(names) - _SHOWN:,} more" if len(names) > _SHOWN else "")
 
 
 def _differences(plan: Plan, network: Network) -> str:
     unknown = _unknown(plan, network)
-    return f"; here is no {', '.join(unknown)}" if unknown else ""
+    return f"; here is no {_some(unknown)}" if unknown else ""

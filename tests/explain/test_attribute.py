@@ -91,6 +91,8 @@ def test_captum_gets_a_copy_since_other_sessions_may_run_the_network_meanwhile(m
 
 def test_gradient_shap_leaves_the_random_generators_alone():
     network = convolutional()
+    torch.manual_seed(123)
+    np.random.seed(123)
     before = torch.get_rng_state(), np.random.get_state()[1].copy(), np.random.get_state()[2]
     attribute(network, "gradient-shap", *examples(network, 3))
     assert torch.equal(torch.get_rng_state(), before[0])

@@ -80,16 +80,8 @@ def test_deep_lift_differs_from_input_times_gradient():
     assert (attribute(network, "deep-lift", inputs, targets) - plain).abs().max() > 0.01
 
 
-# Captum shares what passes a max-pooling between the winner before and the winner after, and leaves some
-# unaccounted where they differ: only networks without max-pooling add up exactly.
-WITHOUT_POOLING = [
-    name
-    for name in sample_models.names()
-    if not any(isinstance(m, nn.MaxPool2d) for m in sample_models.load(name).network.module.modules())
-]
-
-
-@pytest.mark.parametrize(("build", "baseline"), [(reused, 0.0), (reused, 0.4), (convolutional, 0.0)])
+@pytest.mark.parametrize("baseline", [0.0, 0.4])
+@pytest.mark.parametrize("build", [reused, convolutional])
 def test_deep_lift_adds_up_to_the_change_of_the_answer(build, baseline):
     network = build()
     inputs, targets = examples(network, 30)
@@ -100,7 +92,7 @@ def test_deep_lift_adds_up_to_the_change_of_the_answer(build, baseline):
     assert expected.abs().max() > 0.1
 
 
-@pytest.mark.parametrize("name", WITHOUT_POOLING)
+@pytest.mark.parametrize("name", sample_models.names())
 def test_deep_lift_adds_up_on_the_samples(name):
     sample = sample_models.load(name)
     network, data = sample.network, sample.dataset

@@ -38,8 +38,8 @@ def test_paired_proportions_adds_half_an_observation_to_each_cell(table):
     value = (table[1] - table[2]) / sum(table)
     found = paired_proportions(*_outcomes(*table))
     assert found.value == value
-    assert found.low == pytest.approx(min(value, p - q - half), abs=1e-6)
-    assert found.high == pytest.approx(max(value, p - q + half), abs=1e-6)
+    assert found.low == pytest.approx(max(-1.0, min(value, p - q - half)), abs=1e-6)
+    assert found.high == pytest.approx(min(1.0, max(value, p - q + half)), abs=1e-6)
 
 
 def test_networks_that_never_differed_are_not_declared_equal():

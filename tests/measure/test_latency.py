@@ -1,5 +1,7 @@
 """Latency against a clock of our own: warm-up, number of runs, batch and quartiles."""
 
+import copy
+import dataclasses
 import types
 
 import numpy as np
@@ -8,7 +10,7 @@ import torch
 from torch import nn
 
 from analysis.measure import latency as module
-from analysis.measure.latency import latency
+from analysis.measure.latency import Latency, latencies, latency
 from analysis.network import Network
 from analysis.tracing import trace
 
@@ -114,3 +116,20 @@ def test_timing_changes_nothing(network):
     assert all(parameter.grad is None for parameter in network.module.parameters())
     assert not any(layer.training for layer in network.module.modules())
     assert torch.equal(network.example_input, example)
+
+
+def test_networks_are_timed_in_turn(network):
+    """What a network is timed against must meet the same moments of the machine."""
+    order: list[str] = []
+    other = dataclasses.replace(network, module=copy.deepcopy(network.module))
+    for name, one in (("a", network), ("b", other)):
+        one.module.register_forward_pre_hook(lambda *_, name=name: order.append(name))
+    first, second = latencies([network, other], budget=0.01, runs=5)
+    assert order == ["a", "b"] * (len(order) // 2)
+    assert first.runs == second.runs == 5
+
+
+def test_overlap_of_the_middle_halves():
+    times = [Latency(2, 1, 3, 1, 1, 9), Latency(4, 3, 5, 1, 1, 9), Latency(9, 8, 10, 1, 1, 9)]
+    assert times[0].overlaps(times[1]) and times[1].overlaps(times[0])
+    assert not times[0].overlaps(times[2]) and not times[2].overlaps(times[0])

@@ -91,8 +91,7 @@ def test_importance_page_says_why_a_layer_has_no_score(open_page: Open) -> None:
     app.main.selectbox[1].set_value("head").run()
     assert "gives head no score" in app.info[0].value
     app = open_page("importance", "digits-mlp")
-    app.main.selectbox[0].set_value("bn-scale").run()
-    assert "cannot score digits-mlp" in app.error[0].value
+    assert "bn-scale" not in app.main.selectbox[0].options, "there is no BatchNorm to score"
 
 
 def test_importance_page_asks_for_two_criteria_to_compare(open_page: Open) -> None:
@@ -105,7 +104,7 @@ def test_an_unknown_network_in_the_url_is_named_and_replaced() -> None:
     app = AppTest.from_file(str(APP), default_timeout=120)
     app.query_params["network"] = "no-such-network"
     app.run()
-    assert "no-such-network" in app.error[0].value
+    assert "no-such-network" in app.error[0].value.replace("\\", "")
     assert app.title[0].value == sample_models.names()[0]
 
 
