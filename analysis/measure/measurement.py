@@ -46,7 +46,7 @@ def measure(network: Network, split: Split, task: Task, *, dense: Measurement | 
         As :func:`analysis.measure.quality.evaluate`.
     """
     evaluation = evaluate(network, split, task)
-    own, *others = latencies([network, dense.network] if dense else [network])
+    own, *others = latencies([network, dense.network] if dense else [network], budget=0.1)
     return Measurement(
         network=network,
         evaluation=evaluation,
