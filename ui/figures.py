@@ -139,9 +139,7 @@ def channel_bars(
     return figure
 
 
-def named_bars(
-    values: Mapping[str, float], palette: Palette, *, x: str, removed: Mapping[str, float] | None = None
-) -> go.Figure:
+def named_bars(values: Mapping[str, float], palette: Palette, *, x: str) -> go.Figure:
     """A horizontal bar for each name, first on top."""
     figure = base(palette, height=max(180, 30 * len(values) + 70), x=x, y="")
     figure.add_bar(

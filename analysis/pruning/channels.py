@@ -12,12 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from analysis.errors import NetworkError
-from analysis.network import Group, Network, Side, out_dim, replace_modules
+from analysis.network import TRANSPOSED_TYPES, Group, Network, Side, out_dim, replace_modules
 
 _BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
-_TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
-SLICEABLE_TYPES = (*_BATCH_NORMS, *_CONVOLUTIONS, *_TRANSPOSED, nn.Linear)
+SLICEABLE_TYPES = (*_BATCH_NORMS, *_CONVOLUTIONS, *TRANSPOSED_TYPES, nn.Linear)
 
 Channels = Sequence[tuple[Group, tuple[int, ...]]]
 _Positions = dict[tuple[str, Side], set[int]]
@@ -103,7 +102,7 @@ def _without(name: str, module: nn.Module, side: Side, gone: set[int]) -> nn.Mod
             _cut(module, "weight", 0, keep)
             _cut(module, "bias", 0, keep)
             module.in_channels = module.out_channels = module.groups = len(keep)
-        case _ if isinstance(module, (*_CONVOLUTIONS, *_TRANSPOSED)):
+        case _ if isinstance(module, (*_CONVOLUTIONS, *TRANSPOSED_TYPES)):
             if module.groups > 1:
                 raise NetworkError(f"{name} is a grouped convolution, which cannot be cut evenly yet")
             keep = _keep(name, module.out_channels if side == "out" else module.in_channels, gone)
