@@ -7,14 +7,13 @@ import json
 import math
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
 import torch
 
-from analysis.datasets import Dataset
 from analysis.errors import PlanError, PrunescopeError
 from analysis.export import save_pt2
 from analysis.importance.registry import CRITERIA, find_criterion, score
@@ -24,8 +23,7 @@ from analysis.measure.quality import Interval
 from analysis.network import Network
 from analysis.pruning.plan import GRANULARITIES, Plan, check_plan, from_json, uniform_plan
 from analysis.pruning.prune import prune
-
-Open = Callable[[str], tuple[Network, Dataset]]
+from analysis.work import Open, serve
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +40,8 @@ class _Run:
 def main(open_source: Open, arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code: 0, or 2 for refused input."""
     options = _parser().parse_args(arguments)
+    if options.command == "work":
+        return serve(open_source)
     torch.set_num_threads(options.threads)
     try:
         run = _run(open_source, options)
@@ -69,6 +69,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m analysis", description="Inspect, measure and prune a network without a browser."
     )
     commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("work", help="serve one job of the app: a request on stdin, replies on stdout")
     for name, help_text in (
         ("inspect", "describe a network: layers, coupled groups, quality and cost"),
         ("measure", "measure a network, pruned by a plan or by one ratio everywhere"),

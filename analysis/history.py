@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from analysis.measure.measurement import Measurement
+from analysis.measure.measurement import Numbers
 from analysis.pruning.plan import Plan
 
 
@@ -15,14 +15,14 @@ class Trial:
     """A plan with its measurement and the plan it grew from."""
 
     plan: Plan
-    measurement: Measurement
+    measurement: Numbers
     parent: Plan | None = None
 
 
 def pareto_front(
     trials: Sequence[Trial],
-    cost_of: Callable[[Measurement], float],
-    quality_of: Callable[[Measurement], float],
+    cost_of: Callable[[Numbers], float],
+    quality_of: Callable[[Numbers], float],
 ) -> tuple[Trial, ...]:
     """Trials that no other beats: none is at least as cheap and as good, and better in one.
 

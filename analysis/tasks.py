@@ -63,6 +63,22 @@ class Task:
             return F.cross_entropy(outputs, targets, reduction="none")
         return (predictions(self, outputs) - targets) ** 2
 
+    def merits(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """What each example contributes to the headline metric, shape (N,): its mean decides the metric.
+
+        Classification: 1 if the class is right, else 0. Regression: the squared error.
+        """
+        if self.is_classification:
+            return (predictions(self, outputs) == targets).double()
+        return self.losses(outputs, targets).double()
+
+    def headline_of(self, mean_merit: float, targets: Tensor) -> float:
+        """The headline metric that belongs to a mean of :meth:`merits`: the accuracy, or R²."""
+        if self.is_classification:
+            return mean_merit
+        variance = float(targets.double().var(correction=0))
+        return 1 - mean_merit / variance if variance > 0 else float("nan")
+
 
 CLASSIFICATION = Task("classification", (ACCURACY, LOSS), "cross-entropy")
 REGRESSION = Task("regression", (R2, RMSE, MSE), "squared error")

@@ -5,34 +5,42 @@ import streamlit as st
 from analysis.errors import PrunescopeError
 from analysis.export import to_pt2
 from analysis.importance import CRITERIA
-from analysis.pruning.plan import targets, to_json
-from ui import computed, frame, prune_controls, prune_results, theme, workspace
+from analysis.pruning.plan import to_json
+from ui import computed, frame, live_console, moves, prune_controls, prune_results, theme, workspace
 from ui.bench import dense_plan
 
 network = workspace.network()
 palette = theme.palette()
 frame.heading(
     "Prune",
-    "Drag a slider and let go: accuracy, size and speed are measured, not estimated. "
-    "Nothing is retrained, so large cuts cost much.",
+    "Drag a slider: the estimate follows at once, the measured number right behind it, with an interval that "
+    "narrows until it is exact. Nothing is retrained, so large cuts cost much.",
 )
 
+prune_controls.choices()
+state = workspace.bench()
+criterion = CRITERIA[state.criterion]
+workspace.run_with_progress(
+    f"Scoring by {criterion.label}…", lambda report: workspace.scores(criterion.name, report)
+)
+moves.carry_over()
+with st.spinner("Measuring the dense network…"):
+    dense = workspace.measured(dense_plan(network.name))
+prune_controls.sensitivity()
+live_console.draw()
+
+with st.spinner("Measuring…"):
+    try:
+        now = workspace.measured(state.plan)
+    except PrunescopeError as error:
+        st.error(theme.plain(f"{error} Undo brings the last plan back."))
+        st.stop()
 left, right = st.columns([2, 3], gap="medium")
 with left:
-    way = prune_controls.choices()
-    state = workspace.bench()
-    criterion = CRITERIA[state.criterion]
-    workspace.run_with_progress(
-        f"Scoring by {criterion.label}…", lambda report: workspace.scores(criterion.name, report)
-    )
-    prune_controls.carry_over()
+    prune_results.metric_cards(now, dense)
     scores = workspace.scores(criterion.name)
     if scores.examples:
         st.caption(f"{criterion.label} computed on {scores.origin}.")
-    prune_controls.actions()
-    many = len(targets(network, state.granularity)) > 8
-    with st.container(height=640 if many else "content", border=True):
-        prune_controls.sliders(network, way)
     with st.expander("Save or load"):
         st.download_button(
             "Plan (.json)", to_json(state.plan), f"{network.name}-plan.json", "application/json"
@@ -44,15 +52,7 @@ with left:
             help="Load it anywhere with torch.export.load(path).module(); it takes batches of any size.",
         )
         prune_controls.plan_upload()
-
 with right:
-    with st.spinner("Measuring…"):
-        try:
-            dense, now = workspace.measured(dense_plan(network.name)), workspace.measured(state.plan)
-        except PrunescopeError as error:
-            st.error(theme.plain(f"{error} Undo brings the last plan back."))
-            st.stop()
-    prune_results.metric_cards(now, dense)
     prune_results.trade_off(palette)
     if now.evaluation.task.is_classification and not state.plan.is_dense:
         with st.expander("Change per class"):

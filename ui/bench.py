@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, field
-from typing import Literal
 
 from analysis.history import Trial
 from analysis.pruning.plan import Granularity, Plan
-
-Control = Literal["cut", "all", "criterion", "granularity", "chart", "other"]
 
 
 @dataclass
 class Bench:
     """The plan in force with its undo history, the choices in hand, and the trials.
 
-    `moves` counts changes by the control that made them. A control's key carries the number of changes
-    the others made: it keeps what the user set, and is drawn anew from the plan after any other change.
-    Writing into a widget's state instead would race with the values the browser still sends.
+    A `gesture` is one drag of a slider: all its moves are undone together. `hand` is the target it moves.
+    `handled` is the number of the console's last event that was carried out; events come again until the
+    console hears that number, so that none is lost and none counts twice. `anchor` is the plan measured
+    last, with its exact headline; `misses` are the errors of past predictions, and
+    `kept_plan` is what the store has as the plan in force.
     """
 
     plan: Plan
@@ -27,33 +25,37 @@ class Bench:
     done: list[Plan] = field(default_factory=list)
     undone: list[Plan] = field(default_factory=list)
     trials: dict[tuple[Plan, int], Trial] = field(default_factory=dict)
-    moves: Counter[Control] = field(default_factory=Counter)
+    kept_plan: Plan | None = None
+    locked: set[str] = field(default_factory=set)
+    gesture: str = ""
+    hand: str | None = None
+    handled: int = 0
+    anchor: tuple[Plan, float] | None = None
+    misses: list[float] = field(default_factory=list)
 
-    def move(self, plan: Plan, *, by: Control = "other") -> None:
-        """Put `plan` in force; undo brings the present one back."""
-        self.moves[by] += 1
+    def move(self, plan: Plan, *, hand: str | None = None, gesture: str = "") -> None:
+        """Put `plan` in force; undo brings back the one before, or the one before the gesture."""
+        self.hand = hand
         if plan != self.plan:
-            self.done.append(self.plan)
+            if not gesture or gesture != self.gesture:
+                self.done.append(self.plan)
             self.undone.clear()
             self._adopt(plan)
+        self.gesture = gesture
 
     def undo(self) -> None:
         """Back to the plan before."""
         if self.done:
-            self.moves["other"] += 1
             self.undone.append(self.plan)
             self._adopt(self.done.pop())
+        self.gesture, self.hand = "", None
 
     def redo(self) -> None:
         """Forward again."""
         if self.undone:
-            self.moves["other"] += 1
             self.done.append(self.plan)
             self._adopt(self.undone.pop())
-
-    def revision(self, control: Control) -> int:
-        """How many changes other controls made."""
-        return self.moves.total() - self.moves[control]
+        self.gesture, self.hand = "", None
 
     def _adopt(self, plan: Plan) -> None:
         self.plan = plan

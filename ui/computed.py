@@ -16,14 +16,22 @@ import sample_models
 from analysis.datasets import Split
 from analysis.explain.attribution import attribute
 from analysis.importance import Scores, score
+from analysis.live import Gauge, Run
 from analysis.measure import Measurement, measure
 from analysis.network import Network
-from analysis.pruning.plan import Plan
+from analysis.pruning.plan import Granularity, Plan
 from analysis.pruning.prune import prune
 from analysis.pruning.selection import removed_weights, select
+from analysis.store import Subject, subject
+from ui import services
 from ui.bench import dense_plan
+from ui.console_data import ConsoleBase, base
 
 Progress = Callable[[float], None]
+
+
+_RUNS: LRUCache[tuple[Plan, int], Run] = LRUCache(64)
+_RUNS_LOCK = RLock()
 
 
 def silent(share: float) -> None:
@@ -59,12 +67,57 @@ def removed(plan: Plan) -> dict[str, Tensor]:
     return removed_weights(network, select(network, plan, scores(plan.network, plan.criterion)))
 
 
+@cached(LRUCache(8), lock=RLock())
+def gauge(name: str, images: int) -> Gauge:
+    """What measures plans of a network on `images` evaluation examples; shared by all sessions."""
+    sample = sample_models.load(name)
+    split = evaluation_split(name, images)
+    return Gauge(sample.network, split, sample.dataset.task, kept=services.kept_values(), turn=services.turn)
+
+
+@cached(_RUNS, key=lambda plan, images, hand=None, near=None: (plan, images), lock=_RUNS_LOCK)
+def run(plan: Plan, images: int, hand: str | None = None, near: Plan | None = None) -> Run:
+    """The measurement of a plan in progress, begun at the first call.
+
+    `hand` is the target that is being moved, and `near` a similar plan: both only make it faster.
+    """
+    known = finished(near, images) if near is not None else None
+    ranking = None if plan.is_dense else scores(plan.network, plan.criterion)
+    return gauge(plan.network, images).run(
+        plan, ranking, hand=hand, near=known.evaluation() if known else None
+    )
+
+
+def finished(plan: Plan, images: int) -> Run | None:
+    """The run of a plan if it is exact already."""
+    with _RUNS_LOCK:
+        known = _RUNS.get((plan, images))
+    return known if known is not None and known.reading is not None and known.reading.is_exact else None
+
+
 @cached(LRUCache(256), lock=RLock())
 def measurement(plan: Plan, images: int) -> Measurement:
     """The measurement of a plan on `images` evaluation examples."""
-    task = sample_models.load(plan.network).dataset.task
-    dense = None if plan.is_dense else measurement(dense_plan(plan.network), images)
-    return measure(pruned(plan), evaluation_split(plan.network, images), task, dense=dense)
+    if plan.is_dense:
+        measured = gauge(plan.network, images)
+        return measure(measured.network, measured.split, measured.task, evaluation=measured.dense)
+    progress = run(plan, images)
+    progress.finish()
+    evaluation = progress.evaluation()
+    dense = measurement(dense_plan(plan.network), images)
+    return measure(pruned(plan), evaluation.split, evaluation.task, dense=dense, evaluation=evaluation)
+
+
+@cached(LRUCache(64), lock=RLock())
+def console_base(name: str, criterion: str, granularity: Granularity) -> ConsoleBase:
+    """What the prune console shows of a network whatever the plan."""
+    return base(sample_models.load(name).network, scores(name, criterion), granularity)
+
+
+@cached(LRUCache(64), lock=RLock())
+def sweep_subject(name: str, images: int, criterion: str, granularity: Granularity) -> Subject:
+    """What sensitivity points of a network are kept under."""
+    return subject(sample_models.load(name).network, evaluation_split(name, images), criterion, granularity)
 
 
 @cached(LRUCache(64), key=lambda *arguments: arguments[:5], lock=RLock())

@@ -11,7 +11,7 @@ import sample_models
 from analysis.errors import PrunescopeError
 from analysis.importance import CRITERIA
 from analysis.pruning.plan import Plan
-from ui import theme, workspace
+from ui import job_list, services, theme, workspace
 from ui.bench import dense_plan
 
 
@@ -31,7 +31,18 @@ def _sidebar() -> None:
         st.selectbox("Network", names, key=workspace.NETWORK)
         _image_choice()
         _plan_summary(workspace.bench().plan)
-    st.query_params["network"] = workspace.network_name()
+        if services.store_problem():
+            st.warning(theme.plain(services.store_problem()))
+    st.query_params.update(
+        {"network": workspace.network_name(), workspace.HISTORY_PARAMETER: workspace.history()}
+    )
+    workspace.note_presence()
+    workspace.remember_plan()
+
+
+def _jobs() -> None:
+    with st.sidebar:
+        job_list.draw()
 
 
 def run(page: StreamlitPage) -> None:
@@ -40,6 +51,7 @@ def run(page: StreamlitPage) -> None:
         _sidebar()
         workspace.show_notice()
         page.run()
+        _jobs()
     except PrunescopeError as error:
         st.error(theme.plain(str(error)))
     except Exception:

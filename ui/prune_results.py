@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -11,13 +12,14 @@ import sample_models
 from analysis.history import Trial, pareto_front
 from analysis.importance import CRITERIA
 from analysis.measure import Measurement
+from analysis.measure.measurement import Numbers
 from analysis.measure.quality import per_class
 from analysis.sensitivity import Point, quality_against_ratio
 from ui import comparison_figures, computed, figures, theme, workspace
 from ui.bench import Bench
 from ui.theme import Palette
 
-CostOf = Callable[[Measurement], float]
+CostOf = Callable[[Numbers], float]
 COSTS: dict[str, CostOf] = {
     "Parameters": lambda m: m.cost.parameters,
     "Nonzero connections": lambda m: m.cost.nonzero_connections,
@@ -27,9 +29,7 @@ COSTS: dict[str, CostOf] = {
     "Latency, % of the dense network's": lambda m: 100 * m.latency.median / m.dense_latency.median,
 }
 _COST_CARDS: tuple[tuple[str, Callable[[float], str], CostOf, str | None], ...] = (
-    ("Parameters", theme.count, COSTS["Parameters"], None),
     ("Nonzero connections", theme.count, COSTS["Nonzero connections"], None),
-    ("MACs", theme.count, COSTS["MACs"], "Zeros are multiplied too: only channel cuts save MACs."),
     (
         "Bytes as saved",
         theme.bytes_text,
@@ -47,10 +47,13 @@ SIBLING_RATIOS = (0.0, 0.2, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 
 
 def metric_cards(now: Measurement, dense: Measurement) -> None:
-    """Quality, cost, size and latency, each against the dense network, with the conditions below."""
+    """Quality, size and latency, each against the dense network, with the conditions below.
+
+    Parameters and MACs stand in the prune console.
+    """
     task = now.evaluation.task
     is_dense = not now.change
-    cards = iter([*st.columns(3), *st.columns(3), *st.columns(3)])
+    cards = itertools.chain.from_iterable(st.columns(2) for _ in itertools.count())
     for metric in task.metrics:
         next(cards).metric(
             metric.label,
@@ -107,7 +110,7 @@ def trade_off(palette: Palette) -> None:
             metric=metric,
             cost_label=label,
         )
-        key = workspace.control_key("chart", str(len(trials)))
+        key = workspace.choice_key("chart", f"{len(trials)}:{workspace.current_trial(trials)}")
         st.plotly_chart(
             figure, key=key, config=figures.CONFIG, selection_mode="points",
             on_select=lambda: _bring_back(key, trials),
@@ -120,7 +123,7 @@ def trade_off(palette: Palette) -> None:
 
 def _describe(trial: Trial) -> str:
     """A trial in a hover text."""
-    metric = trial.measurement.evaluation.task.headline
+    metric = workspace.sample().dataset.task.headline
     quality = f"{metric.label} {theme.number(trial.measurement.headline.value, metric)}"
     counts = (
         f"{theme.count(trial.measurement.cost.parameters)} parameters, "

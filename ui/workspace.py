@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+import secrets
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 from torch import Tensor
 
 import sample_models
@@ -16,36 +19,36 @@ from analysis.measure import Measurement
 from analysis.network import Network
 from analysis.pruning.plan import Plan, check_plan, make_plan, uniform_plan
 from sample_models import Sample
-from ui import computed, theme
-from ui.bench import Bench, Control, dense_plan
+from ui import computed, services, theme
+from ui.bench import Bench, dense_plan
 from ui.computed import Progress, silent
 from ui.navigation import enter
+from ui.ways import WAYS
 
 NETWORK = "network"
 IMAGES = "images"
 WAY = "way"
 COST = "cost"
 PLAN_FILE = "plan_file"
+HISTORY_PARAMETER = "history"
+_HISTORY = "history"
 _BENCHES = "benches"
 _NOTICE = "notice"
+_WISH = "page_wish"
+_DRAWN = "drawn_plan"
 _LOADED = "loaded_plan_file"
 _SIBLINGS = "sibling_curves"
 
 IMAGE_CHOICES = (1000, 2000)  # and all; the first is the default, which answers within a second
 
 
-def control_key(control: Control, *parts: str) -> str:
-    """The widget key of a control of the plan: new whenever something else changed the plan."""
-    return ":".join((control, network_name(), str(bench().revision(control)), *parts))
+def choice_key(name: str, value: str) -> str:
+    """The key of a widget that chooses part of a plan: it carries the choice in force.
 
-
-def is_current(control: Control, key: str) -> bool:
-    """True if `key` belongs to the control as drawn last.
-
-    When a run is interrupted Streamlit may call callbacks of widgets that did not change, and of widgets
-    that are gone. Callbacks check this, and do nothing if the plan already says what the widget says.
+    So the widget is drawn anew when something else changes the choice, and a callback that Streamlit
+    calls late, for a widget that is gone, is told apart.
     """
-    return key.split(":")[:3] == control_key(control).split(":")
+    return ":".join((name, network_name(), value))
 
 
 def keep(key: str) -> None:
@@ -72,12 +75,36 @@ def network() -> Network:
 
 
 def bench() -> Bench:
-    """This session's state for the chosen network."""
+    """This session's state for the chosen network; what the store knows of it is brought back once."""
     benches = st.session_state.setdefault(_BENCHES, {})
     name = network_name()
     if name not in benches:
-        benches[name] = Bench(dense_plan(name))
+        benches[name] = _restored(name)
     return benches[name]
+
+
+def history() -> str:
+    """The name under which this session's trials are kept; the page's address carries it."""
+    if _HISTORY not in st.session_state:
+        asked = st.query_params.get(HISTORY_PARAMETER, "")
+        fresh = secrets.token_hex(6)
+        st.session_state[_HISTORY] = asked if re.fullmatch("[0-9a-f]{12}", asked) else fresh
+    return st.session_state[_HISTORY]
+
+
+def note_presence() -> None:
+    """Tell the job runner that somebody is here."""
+    context = get_script_run_ctx()
+    if context is not None:
+        services.note_presence(history(), context.session_id)
+
+
+def remember_plan() -> None:
+    """Keep the plan in force for a refreshed page."""
+    state = bench()
+    if state.plan != state.kept_plan:
+        services.store().put_plan(history(), state.plan)
+        state.kept_plan = state.plan
 
 
 def image_count() -> int:
@@ -94,10 +121,12 @@ def dense() -> Measurement:
 def measured(plan: Plan) -> Measurement:
     """The measurement of a plan on the chosen examples; kept as a trial of this session."""
     plan = _canonical(plan)
-    state = bench()
-    measurement = computed.measurement(plan, image_count())
-    trial = Trial(plan, measurement, state.done[-1] if state.done else None)
-    state.trials.setdefault((plan, image_count()), trial)
+    state, images = bench(), image_count()
+    measurement = computed.measurement(plan, images)
+    if (plan, images) not in state.trials:
+        trial = Trial(plan, measurement.numbers(), state.done[-1] if state.done else None)
+        state.trials[plan, images] = trial
+        services.store().add_trial(history(), images, trial)
     return measurement
 
 
@@ -117,10 +146,16 @@ def scores(criterion: str, progress: Progress = silent) -> Scores:
     return computed.scores(network_name(), criterion, progress)
 
 
-def set_ratios(ratios: dict[str, float], *, by: Control) -> None:
+def way() -> str:
+    """How cuts are typed: a label of :data:`ui.ways.WAYS`."""
+    return st.session_state.get(WAY) or next(iter(WAYS))
+
+
+def set_ratios(ratios: Mapping[str, float], *, hand: str | None = None, gesture: str = "") -> None:
     """Put new ratios in force, with the criterion and granularity in hand."""
     state = bench()
-    state.move(make_plan(network(), state.criterion, state.granularity, ratios), by=by)
+    plan = make_plan(network(), state.criterion, state.granularity, ratios)
+    state.move(plan, hand=hand, gesture=gesture)
 
 
 def prune_everything(ratio: float) -> None:
@@ -178,11 +213,35 @@ def notice(message: str) -> None:
     st.session_state[_NOTICE] = message
 
 
+def take_notice() -> str:
+    """The kept message, once; empty if there is none."""
+    return st.session_state.pop(_NOTICE, "")
+
+
 def show_notice() -> None:
     """Draw the kept message once."""
-    message = st.session_state.pop(_NOTICE, None)
-    if message:
+    if message := take_notice():
         st.error(theme.plain(message))
+
+
+def wish_for_page() -> None:
+    """Ask, from a fragment's callback, for the whole page to be drawn anew."""
+    st.session_state[_WISH] = True
+
+
+def take_page_wish() -> bool:
+    """True once after the page was wished for."""
+    return bool(st.session_state.pop(_WISH, False))
+
+
+def note_drawn(plan: Plan) -> None:
+    """Remember that the page shows the numbers of `plan`."""
+    st.session_state[_DRAWN] = (plan, image_count())
+
+
+def is_drawn(plan: Plan) -> bool:
+    """True if the page shows the numbers of `plan`."""
+    return st.session_state.get(_DRAWN) == (plan, image_count())
 
 
 def run_with_progress(label: str, compute: Callable[[Progress], object]) -> None:
@@ -204,3 +263,21 @@ def run_with_progress(label: str, compute: Callable[[Progress], object]) -> None
 def _canonical(plan: Plan) -> Plan:
     """There is one dense network, whatever the criterion in hand."""
     return dense_plan(plan.network) if plan.is_dense else plan
+
+
+def _restored(name: str) -> Bench:
+    """A bench with the trials and the plan that the store keeps for this session."""
+    state = Bench(dense_plan(name))
+    try:
+        for images, trial in services.store().trials(history(), name):
+            check_plan(trial.plan, sample_models.load(name).network)
+            state.trials[trial.plan, images] = trial
+        plan = services.store().plan(history(), name)
+        if plan is not None:
+            check_plan(plan, sample_models.load(name).network)
+            state.move(plan)
+            state.kept_plan = plan
+            state.done.clear()
+    except PrunescopeError as error:
+        notice(f"What was tried before cannot be brought back: {error}")
+    return state

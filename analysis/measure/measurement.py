@@ -15,15 +15,14 @@ from analysis.tasks import Task
 
 
 @dataclass(frozen=True, eq=False)
-class Measurement:
-    """What was measured of one network.
+class Numbers:
+    """What was measured of one network, as numbers alone: what a history keeps.
 
-    `change` is against the dense network on the same examples, empty for the dense network itself.
-    `dense_latency` is the dense network's, timed in turn with this one.
+    `quality` has the task's metrics, the headline first; `change` is against the dense network on the
+    same examples, empty for the dense network itself. `dense_latency` is the dense network's, timed in
+    turn with this one.
     """
 
-    network: Network
-    evaluation: Evaluation
     quality: Mapping[str, Interval]
     change: Mapping[str, Interval]
     cost: Cost
@@ -34,24 +33,50 @@ class Measurement:
     @property
     def headline(self) -> Interval:
         """Accuracy or R² with its interval."""
-        return self.quality[self.evaluation.task.headline.key]
+        return next(iter(self.quality.values()))
 
 
-def measure(network: Network, split: Split, task: Task, *, dense: Measurement | None = None) -> Measurement:
+@dataclass(frozen=True, eq=False)
+class Measurement(Numbers):
+    """The numbers with the network and what it answered."""
+
+    network: Network
+    evaluation: Evaluation
+
+    def numbers(self) -> Numbers:
+        """The numbers alone."""
+        return Numbers(self.quality, self.change, self.cost, self.size, self.latency, self.dense_latency)
+
+
+def measure(
+    network: Network,
+    split: Split,
+    task: Task,
+    *,
+    dense: Measurement | None = None,
+    evaluation: Evaluation | None = None,
+) -> Measurement:
     """Measure quality on `split`, cost, size and latency.
+
+    Parameters
+    ----------
+    dense : Measurement, optional
+        The dense network's, to compare with.
+    evaluation : Evaluation, optional
+        What the network answered on `split`, if that is known already.
 
     Raises
     ------
     DataError, NetworkError
         As :func:`analysis.measure.quality.evaluate`.
     """
-    evaluation = evaluate(network, split, task)
+    answered = evaluation or evaluate(network, split, task)
     own, *others = latencies([network, dense.network] if dense else [network], budget=0.1)
     return Measurement(
         network=network,
-        evaluation=evaluation,
-        quality=quality(evaluation),
-        change=change(evaluation, dense.evaluation) if dense else {},
+        evaluation=answered,
+        quality=quality(answered),
+        change=change(answered, dense.evaluation) if dense else {},
         cost=cost(network),
         size=size(network),
         latency=own,

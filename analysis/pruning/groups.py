@@ -126,7 +126,7 @@ def _verified(network: Network, group: Group) -> Group:
     """`group` with its verdict: channels drawn at random, removed against masked, one and many at a time."""
     if not group.is_prunable:
         return group
-    inputs = _random_inputs(network)
+    inputs = random_inputs(network)
     deviation, scale = 0.0, 0.0
     try:
         with torch.no_grad():
@@ -173,7 +173,7 @@ def _draws(size: int) -> list[tuple[int, ...]]:
     return [(channel,) for channel in sorted(singles)] + [tuple(sorted(order[:count])) for count in counts]
 
 
-def _random_inputs(network: Network) -> Tensor:
+def random_inputs(network: Network) -> Tensor:
     """Eight inputs like the example: normal values, or tokens up to its largest."""
     generator = torch.Generator().manual_seed(0)
     example = network.example_input

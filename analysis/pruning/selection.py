@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -54,6 +55,16 @@ def target_scores(scores: Scores, network: Network, target: str, granularity: Gr
     return scores.values[target].flatten()
 
 
+@lru_cache(maxsize=32)
+def ranking(scores: Scores, network: Network, target: str, granularity: Granularity) -> Tensor:
+    """The target's weights or channels from the least important on, int32; ties go by position.
+
+    Kept for the last targets asked for, because a slider asks again and again; do not write to it.
+    Errors as :func:`target_scores`.
+    """
+    return torch.argsort(target_scores(scores, network, target, granularity), stable=True).int()
+
+
 def removal_count(size: int, ratio: float, granularity: Granularity) -> int:
     """How many of `size` go at `ratio`: rounded to the nearest, and never the last channel."""
     count = int(ratio * size + 0.5)
@@ -79,13 +90,12 @@ def select(network: Network, plan: Plan, scores: Scores) -> Selection:
     channels: dict[str, tuple[int, ...]] = {}
     weights: dict[str, Tensor] = {}
     for cut in plan.cuts:
-        values = target_scores(scores, network, cut.target, cut.granularity)
-        count = removal_count(len(values), cut.ratio, cut.granularity)
-        least = torch.argsort(values, stable=True)[:count]
+        order = ranking(scores, network, cut.target, cut.granularity)
+        least = order[: removal_count(len(order), cut.ratio, cut.granularity)].long()
         if cut.granularity == "channel":
             channels[cut.target] = tuple(sorted(least.tolist()))
         else:
-            mask = torch.zeros(len(values), dtype=torch.bool)
+            mask = torch.zeros(len(order), dtype=torch.bool)
             mask[least] = True
             weights[cut.target] = mask.reshape(network.layer(cut.target).shape)
     return Selection(channels, weights)

@@ -15,10 +15,15 @@ def zero_weights(network: Network, masks: Mapping[str, Tensor]) -> Network:
 
     Only the masked layers are copied; all other modules are shared with `network`.
     """
+    return replace_modules(network, zeroed_modules(network, masks))
+
+
+def zeroed_modules(network: Network, masks: Mapping[str, Tensor]) -> dict[str, nn.Module]:
+    """Copies of the masked layers with their weights set to zero where the mask is True, by name."""
     changed: dict[str, nn.Module] = {}
     for name, mask in masks.items():
         layer = copy.deepcopy(network.module.get_submodule(name))
         assert isinstance(layer, LAYER_TYPES)
         layer.weight.data.masked_fill_(mask, 0)
         changed[name] = layer
-    return replace_modules(network, changed)
+    return changed

@@ -12,8 +12,8 @@ from tests.e2e import harness
 
 @pytest.fixture(scope="session")
 def url() -> Iterator[str]:
-    with harness.server() as address:
-        yield address
+    with harness.server() as running:
+        yield running.url
 
 
 @pytest.fixture(scope="session")

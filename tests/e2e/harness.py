@@ -7,10 +7,12 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlparse
 
@@ -29,28 +31,41 @@ FLAGS = (
 SYSTEM_BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
+@dataclass(frozen=True)
+class Server:
+    """A running app: its URL and its process."""
+
+    url: str
+    process: subprocess.Popen[bytes]
+
+
 @contextmanager
-def server() -> Iterator[str]:
-    """The app on a free port of the loopback address; yields its URL."""
+def server(*, history: Path | None = None, settings: Mapping[str, str] | None = None) -> Iterator[Server]:
+    """The app on a free port of the loopback address, with a history of its own unless one is named."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     url = f"http://127.0.0.1:{port}"
+    folder = tempfile.TemporaryDirectory()
+    database = history or Path(folder.name) / "history.sqlite"
     command = [sys.executable, "-m", "streamlit", "run", "app.py"]
     command += ["--server.port", str(port), "--server.headless", "true"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", **(settings or {})}
+    environment["PRUNESCOPE_DATABASE_URL"] = f"sqlite:///{database}"
     process = subprocess.Popen(
         command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT
     )
     try:
         _wait_for(url + "/_stcore/health", process)
-        yield url
+        yield Server(url, process)
     finally:
         process.terminate()
         try:
             process.wait(timeout=10)
         except subprocess.TimeoutExpired:
             process.kill()
+            process.wait()
+        folder.cleanup()
 
 
 @contextmanager
@@ -73,7 +88,8 @@ def settle(page: Page, *, timeout: float = 60) -> None:
             raise TimeoutError(f"{page.url} did not come to rest within {timeout} s")
         busy = page.locator(
             "[data-testid='stStatusWidget'], [data-testid='stSpinner'], [data-testid='stProgress'], "
-            "[data-testid='stApp'][data-test-script-state='running'], [data-stale='true']"
+            "[data-testid='stApp'][data-test-script-state='running'], [data-stale='true'], "
+            ".pc[data-state='busy']"
         ).count()
         quiet = 0 if busy else quiet + 1
         page.wait_for_timeout(100)

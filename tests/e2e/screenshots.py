@@ -67,10 +67,9 @@ def _prune_a_little(page: Page) -> None:
         for _ in range(5):
             page.keyboard.press("ArrowRight")
         settle(page)
-    page.get_by_role("button", name="Undo").click()
-    settle(page)
-    page.get_by_role("button", name="Undo").click()
-    settle(page)
+    for _ in range(2):
+        page.get_by_role("button", name="Undo").click()
+        settle(page)
 
 
 def _whole_page(page: Page) -> None:
@@ -91,11 +90,11 @@ def main() -> int:
     names = options.network or sample_models.names()
     wanted = [(n, t, PAGES) for n in names for t in ("light", "dark")] if options.all else README
     problems: list[str] = []
-    with server() as url, browser() as chromium:
+    with server() as running, browser() as chromium:
         for network, theme, kept in wanted:
             print(f"{network}, {theme}", file=sys.stderr)
             prefix = f"{network}-" if options.all else ""
-            problems += tour(chromium, url, network, theme, folder, prefix, kept)
+            problems += tour(chromium, running.url, network, theme, folder, prefix, kept)
     print("\n".join(problems) or f"every page drew without an error, into {folder}")
     return 1 if problems else 0
 

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
+import sqlite3
 from pathlib import Path
 
 import pytest
 import torch
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 
 import sample_models
-from analysis.pruning.plan import from_json
+from analysis.measure.cost import cost
+from analysis.pruning.plan import from_json, make_plan
+from analysis.pruning.prune import prune
+from tests.e2e import harness
 from tests.e2e.harness import settle
 
 pytestmark = pytest.mark.e2e
@@ -35,6 +40,22 @@ def metric(page: Page, label: str) -> str:
     return box.get_by_test_id("stMetricValue").inner_text()
 
 
+def kept(page: Page, target: str) -> str:
+    """What the console says is left of a target."""
+    return row(page, target).locator(".kept").text_content() or ""  # rows out of sight have no inner text
+
+
+def row(page: Page, target: str) -> Locator:
+    """The console's row of a target."""
+    name = page.locator(".name", has_text=re.compile(rf"^{re.escape(target)}\b"))
+    return page.locator(".pc .row").filter(has=name)
+
+
+def figure(page: Page, label: str) -> str:
+    """A number in the head of the console."""
+    return page.locator(".pc .figure").filter(has_text=label).locator(".value").inner_text()
+
+
 def choose(page: Page, label: str, option: str) -> None:
     page.get_by_role("combobox", name=label).click()
     page.get_by_role("option", name=option, exact=True).click()
@@ -48,8 +69,8 @@ def test_first_run_to_a_pruned_network_in_hand(page: Page, url: str, tmp_path: P
     dense_parameters = metric(page, "Parameters")
     go_to(page, "Prune")
     press(page, "conv3", "ArrowRight", 10)
-    expect(page.get_by_text("conv3: 58 of 64 channels kept")).to_be_visible()
-    assert metric(page, "Parameters") != dense_parameters
+    assert kept(page, "conv3") == "58 of 64"
+    assert figure(page, "Parameters") != dense_parameters
     page.get_by_text("Save or load").click()
     with page.expect_download() as plan_file:
         page.get_by_role("button", name="Plan (.json)").click()
@@ -99,6 +120,7 @@ def test_a_plan_comes_back_from_a_click_and_from_a_file(page: Page, url: str, tm
     press(page, "All targets", "ArrowRight", 50)
     points = page.locator(".scatterlayer .trace .points path")
     assert points.count() >= 2
+    page.locator(".js-plotly-plot .cartesianlayer .scatterlayer").first.scroll_into_view_if_needed()
     # The dense network is the rightmost point: it has the most parameters.
     boxes = [points.nth(i).bounding_box() for i in range(points.count())]
     rightmost = max((box for box in boxes if box), key=lambda box: box["x"])
@@ -111,27 +133,132 @@ def test_a_plan_comes_back_from_a_click_and_from_a_file(page: Page, url: str, tm
     file = tmp_path / "plan.json"
     file.write_text(json.dumps(plan))
     page.locator("input[type=file]").set_input_files(file)
-    expect(page.get_by_text("hidden.fc2: 128 of 256 channels kept")).to_be_visible()
     settle(page)
+    assert kept(page, "hidden.fc2") == "128 of 256"
     plan["network"] = "digits-cnn"
     foreign = tmp_path / "foreign.json"
     foreign.write_text(json.dumps(plan))
     page.locator("input[type=file]").set_input_files(foreign)
     expect(page.get_by_text("This plan is for the network 'digits-cnn'")).to_be_visible()
-    expect(page.get_by_text("hidden.fc2: 128 of 256 channels kept")).to_be_visible()
+    assert kept(page, "hidden.fc2") == "128 of 256"
 
 
 def test_hurried_keys_and_undo_leave_sliders_and_plan_in_step(page: Page, url: str) -> None:
-    """Interrupted runs made Streamlit call callbacks of sliders that nobody had moved."""
+    """Keys come faster than answers: none may be lost, none counted twice."""
     page.goto(f"{url}/prune?network=digits-cnn")
     settle(page)
     for _ in range(2):
         press(page, "All targets", "ArrowRight", 6)
     page.get_by_role("button", name="Undo").click()
     settle(page)
-    values = {s.get_attribute("aria-valuetext") for s in page.get_by_role("slider").all()}
-    assert len(values) == 1, values
+    values = {s.input_value() for s in page.get_by_role("slider").all()}
+    assert values == {"6"}, "undo takes back one gesture of six keys"
     expect(page.get_by_text("of the channels of 3 groups")).to_be_visible()
+
+
+def test_a_drag_is_estimated_at_once_and_measured_before_long(page: Page, url: str) -> None:
+    page.goto(f"{url}/prune?network=fashion-lenet")
+    settle(page)
+    page.get_by_text("examples: done").wait_for(timeout=60_000)
+    settle(page)
+    status = page.locator(".pc .status")
+    box = page.locator(".pc .row input[type=range]").nth(1).bounding_box()
+    assert box
+    seen = set()
+    page.mouse.move(box["x"] + 8, box["y"] + box["height"] / 2)
+    page.mouse.down()
+    for step in range(40):
+        page.mouse.move(box["x"] + 8 + step * box["width"] / 60, box["y"] + box["height"] / 2)
+        seen.add(status.inner_text().split(" ")[0])
+    assert "estimate" in seen
+    expect(status).to_have_text(re.compile("^measured"))
+    page.mouse.up()
+    settle(page)
+    expect(status).to_have_text(re.compile("^measured, exact on these 1,000 test images"))
+    assert metric(page, "Accuracy") == page.locator(".pc .main .value").inner_text()
+    sample = sample_models.load("fashion-lenet")
+    target = sample.network.groups[1].name
+    ratio = int(page.locator(".pc .row input[type=range]").nth(1).input_value()) / 100
+    counted = cost(prune(sample.network, make_plan(sample.network, "l1", "channel", {target: ratio})))
+    titles = [page.locator(".pc .figure .small").nth(i).get_attribute("title") for i in (0, 1)]
+    assert titles == [f"{counted.parameters:,}", f"{counted.macs:,}"], "the browser counts exactly"
+
+
+def test_the_console_by_hand(page: Page, url: str) -> None:
+    """Lock, filter, sort, type, reset a row, compare, undo."""
+    page.goto(f"{url}/prune?network=digits-cnn")
+    settle(page)
+    dense = page.locator(".pc .main .value").inner_text()
+    page.get_by_role("button", name="Lock conv1").click()
+    press(page, "All targets", "ArrowRight", 20)
+    assert [kept(page, f"conv{i}") for i in (1, 2, 3)] == ["32 of 32", "51 of 64", "51 of 64"]
+    page.get_by_role("spinbutton", name="conv3").fill("50")
+    page.keyboard.press("Enter")
+    settle(page)
+    assert kept(page, "conv3") == "32 of 64"
+    page.get_by_role("slider", name="conv2").dblclick()
+    settle(page)
+    assert kept(page, "conv2") == "64 of 64"
+    pruned = page.locator(".pc .main .value").inner_text()
+    hold = page.get_by_role("button", name="Hold: dense").bounding_box()
+    assert hold and pruned != dense
+    page.mouse.move(hold["x"] + 5, hold["y"] + 5)
+    page.mouse.down()
+    expect(page.locator(".pc .main .value")).to_have_text(dense)
+    page.mouse.up()
+    expect(page.locator(".pc .main .value")).to_have_text(pruned)
+    page.get_by_role("textbox", name="Filter").fill("conv2")
+    assert page.locator(".pc .row:visible").count() == 1
+    page.get_by_role("textbox", name="Filter").fill("")
+    page.get_by_label("Sort rows by").select_option("size")
+    tops = {i: row(page, f"conv{i}").bounding_box() for i in (1, 2, 3)}
+    assert tops[3]["y"] < tops[2]["y"] < tops[1]["y"]
+    page.get_by_role("button", name="Paste plan").click()
+    page.get_by_role("textbox", name="Plan as JSON").fill("{")
+    page.get_by_role("button", name="Use this plan").click()
+    expect(page.locator(".pc .message").or_(page.get_by_test_id("stAlertContentError"))).to_contain_text(
+        "not JSON"
+    )
+    assert kept(page, "conv3") == "32 of 64"
+
+
+def test_a_refresh_brings_back_plan_and_trials(page: Page, url: str) -> None:
+    page.goto(f"{url}/prune?network=digits-mlp")
+    settle(page)
+    press(page, "hidden.fc1", "ArrowRight", 30)
+    page.reload()
+    settle(page)
+    assert kept(page, "hidden.fc1") == "179 of 256"
+    expect(page.get_by_text("Every plan tried in this session (2)")).to_be_visible()
+
+
+def test_a_killed_server_loses_no_measured_point(chromium: Browser, tmp_path: Path) -> None:
+    history = tmp_path / "history.sqlite"
+    with harness.server(history=history) as running:
+        page = chromium.new_page()
+        page.goto(f"{running.url}/prune?network=fashion-resnet")
+        page.locator(".pc .point").nth(3).wait_for(timeout=90_000, state="attached")
+        running.process.kill()
+        running.process.wait()
+        page.close()
+    with sqlite3.connect(history) as database:
+        measured = database.execute("select count(*) from sensitivities").fetchone()[0]
+    assert measured >= 4
+    with harness.server(history=history, settings={"PRUNESCOPE_SWEEP": "ask"}) as running:
+        page = chromium.new_page()
+        page.goto(f"{running.url}/prune?network=fashion-resnet")
+        settle(page)
+        assert page.locator(".pc .point").count() == measured
+        page.close()
+
+
+def test_a_job_is_cancelled_and_begun_again(page: Page, url: str) -> None:
+    page.goto(f"{url}/prune?network=fashion-resnet")
+    page.get_by_role("button", name="Cancel").click(timeout=60_000)
+    expect(page.get_by_text("examples: cancelled")).to_be_visible()
+    page.get_by_role("button", name="Measure sensitivity").click()
+    expect(page.get_by_role("button", name="Cancel")).to_be_visible()
+    page.get_by_text("examples: done").wait_for(timeout=90_000)
 
 
 def test_a_page_opened_first_by_its_url_and_an_unknown_network(page: Page, url: str) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from streamlit.runtime.pages_manager import PagesManager
 from streamlit.testing.v1 import AppTest
+
+from ui import services
 
 APP = Path(__file__).parents[2] / "app.py"
 Open = Callable[..., AppTest]
@@ -29,13 +32,24 @@ def entry_point(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(PagesManager, "__init__", initialise)
 
 
+@pytest.fixture(autouse=True)
+def own_history(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """Each test has a history of its own, and sensitivities are measured on demand only."""
+    monkeypatch.setenv(services.DATABASE_URL, f"sqlite:///{tmp_path / 'history.sqlite'}")
+    monkeypatch.setenv(services.SWEEP, "ask")
+    services._opened.cache_clear()
+    yield
+    services.store().close()
+    services._opened.cache_clear()
+
+
 @pytest.fixture
 def open_page() -> Open:
     """Open a page of the app on a sample network, through the entry point."""
 
-    def open_one(page: str, network: str = "digits-mlp") -> AppTest:
+    def open_one(page: str, network: str = "digits-mlp", **parameters: str) -> AppTest:
         app = AppTest.from_file(str(APP), default_timeout=120)
-        app.query_params["network"] = network
+        app.query_params.update({"network": network, **parameters})
         app.run()
         if page != "model":
             app.switch_page(f"pages/{page}.py").run()
@@ -54,3 +68,8 @@ def texts(app: AppTest) -> str:
 def metric(app: AppTest, label: str) -> str:
     """The value of the metric called `label`."""
     return next(m.value for m in app.metric if m.label == label)
+
+
+def console(app: AppTest) -> dict[str, Any]:
+    """What the prune console was given to draw."""
+    return json.loads(app.get("bidi_component")[0].proto.json)

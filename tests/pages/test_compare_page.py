@@ -7,7 +7,9 @@ import json
 import pytest
 from streamlit.testing.v1 import AppTest
 
+import sample_models
 from analysis.explain.attribution import METHODS
+from analysis.pruning.plan import make_plan
 from tests.pages.conftest import Open, texts
 
 
@@ -60,7 +62,8 @@ def test_gradcam_lets_a_layer_be_chosen_and_is_refused_without_convolutions(
 
 def test_an_empty_choice_gets_a_sentence(open_page: Open) -> None:
     app = open_page("prune", "digits-cnn")
-    next(s for s in app.slider if s.label.startswith("conv3")).set_value(2.0).run()
+    plan = make_plan(sample_models.load("digits-cnn").network, "l1", "channel", {"conv3": 0.02})
+    app.session_state["benches"]["digits-cnn"].move(plan)
     app.switch_page("pages/compare.py").run()
     select(app, "Examples").set_value("forgotten")
     select(app, "Class").set_value("0").run()

@@ -3,139 +3,279 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
 import sample_models
-from analysis.importance import score
+from analysis.importance import CRITERIA, score
 from analysis.measure.cost import cost
-from analysis.measure.quality import evaluate, quality
-from analysis.pruning.plan import make_plan
+from analysis.measure.quality import Interval, evaluate, quality
+from analysis.pruning.plan import Plan, make_plan, to_json
 from analysis.pruning.prune import prune
-from tests.pages.conftest import Open, metric, texts
-from ui.theme import count
+from analysis.sensitivity import Sensitivity
+from tests.pages.conftest import Open, console, metric
+from ui import computed, moves, services, workspace
 
 NETWORK = "digits-mlp"
-
-
-def slider(app: AppTest, label: str):
-    return next(s for s in app.slider if s.label.startswith(label))
 
 
 def button(app: AppTest, label: str):
     return next(b for b in app.button if b.label == label)
 
 
-def benches(app: AppTest):
+def bench(app: AppTest):
     return app.session_state["benches"][NETWORK]
 
 
-def test_a_slider_gives_the_numbers_of_the_engine(open_page: Open) -> None:
-    app = open_page("prune", NETWORK)
-    slider(app, "hidden.fc2").set_value(60.0).run()
+def plan_of(**ratios: float) -> Plan:
+    named = {f"hidden.{name}": ratio for name, ratio in ratios.items()}
+    return make_plan(sample_models.load(NETWORK).network, "l1", "channel", named)
+
+
+def put(app: AppTest, plan: Plan) -> None:
+    """Put a plan in force as a move of the console does, and draw the page."""
+    bench(app).move(plan)
+    app.run()
+    assert not app.exception
+
+
+@pytest.fixture
+def act(monkeypatch: pytest.MonkeyPatch, open_page: Open):
+    """Let the page carry out events of the console, as its callback does, and draw it again."""
+    pending: list[Any] = []
+    original = workspace.note_presence
+
+    def hear() -> None:
+        original()
+        if pending:
+            moves.handle(pending.pop())
+
+    monkeypatch.setattr(workspace, "note_presence", hear)
+
+    def run(app: AppTest, *events: dict[str, Any]) -> AppTest:
+        pending.append(list(events))
+        app.run()
+        assert not app.exception and not pending
+        return app
+
+    return run
+
+
+def move(number: int, ratios: dict[str, Any], **more: Any) -> dict[str, Any]:
+    return {"id": number, "kind": "move", "ratios": ratios, "hand": next(iter(ratios), None), **more}
+
+
+def test_a_plan_gives_the_numbers_of_the_engine(open_page: Open) -> None:
+    app = open_page("prune")
+    plan = plan_of(fc2=0.6)
+    put(app, plan)
     sample = sample_models.load(NETWORK)
-    plan = make_plan(sample.network, "l1", "channel", {"hidden.fc2": 0.6})
     pruned = prune(sample.network, plan)
-    expected = quality(evaluate(pruned, sample.dataset.evaluation, sample.dataset.task))["accuracy"]
-    assert metric(app, "Accuracy") == f"{expected.value:.1%}"
-    assert metric(app, "Parameters") == count(cost(pruned).parameters)
-    assert benches(app).plan == plan
-    assert "102 of 256 channels kept" in slider(app, "hidden.fc2").label
+    measured = quality(evaluate(pruned, sample.dataset.evaluation, sample.dataset.task))
+    assert metric(app, "Accuracy") == f"{measured['accuracy'].value:.1%}"
+    data, counted = console(app), cost(pruned)
+    assert data["state"]["ratios"] == {"hidden.fc2": 0.6}
+    assert data["dense"]["parameters"] == cost(sample.network).parameters > counted.parameters
+    reading = data["reading"]
+    assert reading["low"] <= measured["accuracy"].value <= reading["high"]
+    app.run()
+    assert console(app)["reading"]["exact"]
+    assert console(app)["reading"]["value"] == pytest.approx(measured["accuracy"].value)
 
 
-def test_every_way_to_set_a_cut_sets_the_same_cut(open_page: Open) -> None:
-    app = open_page("prune", NETWORK)
-    for way, value in (("Ratio removed", 25.0), ("Ratio kept", 75.0)):
-        app.selectbox(key="way").set_value(way).run()
-        slider(app, "hidden.fc1").set_value(value).run()
-        assert benches(app).plan.ratios == {"hidden.fc1": 0.25}
-        button(app, "Reset").click().run()
+def test_rows_name_their_layers_and_the_answer_says_why_it_has_no_slider(open_page: Open) -> None:
+    data = console(open_page("prune"))
     network = sample_models.load(NETWORK).network
-    values = score(network, "l1").values["hidden.fc1"].sum(dim=1)
-    for way, value, threshold in (
-        ("Relative threshold", 90.0, 0.9 * float(values.max())),
-        ("Absolute threshold", float(values.median()), float(values.median())),
-    ):
+    assert [row["target"] for row in data["rows"]] == [g.name for g in network.groups if g.is_prunable]
+    assert [row["size"] for row in data["rows"]] == [256, 256, 128, 64]
+    assert {row["target"]: row["reason"] for row in data["refused"]} == {
+        "head": "keeps its channels: the 10 outputs of head are the network's answer."
+    }
+    shares = [row["share"] for row in data["rows"] + data["refused"]]
+    assert sum(shares) == pytest.approx(1), "every parameter of this network is a layer's"
+
+
+def test_events_count_once_and_a_gesture_is_one_step_back(open_page: Open, act) -> None:
+    app = open_page("prune")
+    drag = [move(i, {"hidden.fc1": i / 10}, gesture="g") for i in (1, 2, 3)]
+    act(app, *drag)
+    assert bench(app).plan == plan_of(fc1=0.3) and len(bench(app).done) == 1
+    act(app, *drag, move(4, {"hidden.fc1": 0.4}, gesture="h"))
+    assert bench(app).plan == plan_of(fc1=0.4) and len(bench(app).done) == 2
+    assert console(app)["state"]["ack"] == 4
+    act(app, {"id": 5, "kind": "undo"})
+    assert bench(app).plan == plan_of(fc1=0.3)
+    act(app, {"id": 5, "kind": "undo"})
+    assert bench(app).plan == plan_of(fc1=0.3), "an event that comes again counts once"
+    act(app, {"id": 6, "kind": "undo"}, {"id": 7, "kind": "redo"})
+    assert bench(app).plan == plan_of(fc1=0.3)
+    act(app, {"id": 8, "kind": "reset"})
+    assert bench(app).plan.is_dense
+    state = console(app)["state"]
+    assert state["can_undo"] and not state["can_redo"]
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        move(1, {"hidden.fc1": 1.5}),
+        move(1, {"hidden.fc1": float("nan")}),
+        move(1, {"hidden.fc1": "much"}),
+        {"id": 1, "kind": "move", "ratios": 7},
+        {"id": 1, "kind": "typed", "target": "nothing", "value": 3},
+        {"id": 1, "kind": "typed", "target": "hidden.fc1", "value": float("inf")},
+        {"id": 1, "kind": "paste", "text": "{"},
+        {"id": 1, "kind": "paste", "text": to_json(Plan("digits-cnn", "l1"))},
+        {"id": 1, "kind": "lock"},
+    ],
+)
+def test_a_bad_event_changes_nothing_and_says_so(open_page: Open, act, event: dict[str, Any]) -> None:
+    app = open_page("prune")
+    put(app, plan_of(fc3=0.2))
+    act(app, event)
+    assert bench(app).plan == plan_of(fc3=0.2)
+    assert app.error, "it is said"
+    app.run()
+    assert not app.error, "it is said once"
+
+
+@pytest.mark.parametrize("events", [None, 3, "x", [1], [{"kind": "undo"}], [{"id": 1, "kind": "dance"}]])
+def test_what_is_no_event_is_ignored(open_page: Open, act, events: Any) -> None:
+    app = open_page("prune")
+    put(app, plan_of(fc3=0.2))
+    act(app, *(events if isinstance(events, list) else [events]))
+    assert bench(app).plan == plan_of(fc3=0.2)
+
+
+def test_unknown_targets_are_left_out_of_a_move(open_page: Open, act) -> None:
+    app = open_page("prune")
+    act(app, move(1, {"hidden.fc1": 0.5, "head": 0.5, "nothing": 0.5}))
+    assert bench(app).plan == plan_of(fc1=0.5)
+
+
+def test_a_pasted_plan_and_locks(open_page: Open, act) -> None:
+    app = open_page("prune")
+    act(app, {"id": 1, "kind": "paste", "text": to_json(plan_of(fc2=0.25))})
+    assert bench(app).plan == plan_of(fc2=0.25)
+    act(app, {"id": 2, "kind": "lock", "targets": ["hidden.fc1", "nothing"]})
+    assert console(app)["state"]["locked"] == ["hidden.fc1"]
+
+
+def test_every_way_to_type_a_cut_sets_the_same_cut(open_page: Open, act) -> None:
+    app = open_page("prune")
+    network = sample_models.load(NETWORK).network
+    values = score(network, "l1").values["hidden.fc1"].sum(dim=1).double()
+    low, middle = 0.9 * float(values.max()), float(values.median())
+    cases = (
+        ("Ratio removed", 25.0, 0.25),
+        ("Ratio kept", 60.0, 0.4),
+        ("Relative threshold", 90.0, float((values < low).double().mean())),
+        ("Absolute threshold", middle, float((values < middle).double().mean())),
+    )
+    for number, (way, typed, ratio) in enumerate(cases, start=1):
         app.selectbox(key="way").set_value(way).run()
-        slider(app, "hidden.fc1").set_value(value).run()
-        expected = float((values < threshold).double().mean())
-        assert 0 < expected < 1
-        assert benches(app).plan.ratios["hidden.fc1"] == pytest.approx(expected, abs=1e-6)
-        button(app, "Reset").click().run()
+        act(app, {"id": number, "kind": "typed", "target": "hidden.fc1", "value": typed})
+        assert 0 < ratio < 1
+        assert bench(app).plan.ratios["hidden.fc1"] == pytest.approx(ratio, abs=1e-6)
+        shown = console(app)["state"]["typed"]
+        assert set(shown) == ({"hidden.fc1"} if "threshold" in way else set())
 
 
-def test_set_all_undo_redo_and_reset(open_page: Open) -> None:
-    app = open_page("prune", NETWORK)
-    slider(app, "All targets").set_value(30).run()
-    assert set(benches(app).plan.ratios.values()) == {0.3}
-    assert len(benches(app).plan.ratios) == 4
-    slider(app, "hidden.fc1").set_value(50.0).run()
-    assert slider(app, "All targets").value == 0, "the targets differ now"
-    button(app, "Undo").click().run()
-    assert slider(app, "hidden.fc1").value == 30.0
-    assert slider(app, "All targets").value == 30
-    button(app, "Redo").click().run()
-    assert slider(app, "hidden.fc1").value == 50.0
-    button(app, "Reset").click().run()
-    assert benches(app).plan.is_dense
-    assert button(app, "Reset").disabled
-    assert len(benches(app).trials) == 3, "dense, all 30%, and fc1 50%: every measured plan is kept"
-
-
-def test_weights_have_sliders_for_every_layer_and_no_channel_criteria(open_page: Open) -> None:
-    app = open_page("prune", NETWORK)
+def test_weights_have_a_row_for_every_layer_and_no_channel_criteria(open_page: Open) -> None:
+    app = open_page("prune")
     app.segmented_control[0].set_value("weight").run()
-    labels = [s.label.split(":")[0] for s in app.slider][1:]
-    assert labels == [layer.name for layer in sample_models.load(NETWORK).network.layers]
-    assert "activation-mean" not in next(s for s in app.selectbox if s.label == "Criterion").options
-    slider(app, "hidden.fc1").set_value(100.0).run()
-    assert "no connection left" in texts(app)
-    assert not app.error
+    network = sample_models.load(NETWORK).network
+    data = console(app)
+    assert [row["target"] for row in data["rows"]] == [layer.name for layer in network.layers]
+    for row in data["rows"]:
+        assert row["nonzero"][0] == int(network.weight(row["target"]).count_nonzero())
+        assert row["nonzero"][100] == 0
+    options = next(s for s in app.selectbox if s.label == "Criterion").options
+    assert CRITERIA["activation-mean"].label not in options and CRITERIA["taylor"].label in options
+    plan = make_plan(network, "l1", "weight", {"hidden.fc1": 0.37})
+    put(app, plan)
+    row = next(row for row in console(app)["rows"] if row["target"] == "hidden.fc1")
+    assert row["nonzero"][37] == int(prune(network, plan).weight("hidden.fc1").count_nonzero())
 
 
 def test_a_change_of_criterion_keeps_the_ratios(open_page: Open) -> None:
-    app = open_page("prune", NETWORK)
-    slider(app, "hidden.fc1").set_value(40.0).run()
+    app = open_page("prune")
+    put(app, plan_of(fc1=0.4))
     next(s for s in app.selectbox if s.label == "Criterion").set_value("taylor").run()
-    plan = benches(app).plan
-    assert (plan.criterion, plan.ratios) == ("taylor", {"hidden.fc1": 0.4})
-    assert slider(app, "hidden.fc1").value == 40.0
-
-
-def test_the_answer_layer_has_no_channel_slider_and_says_why(open_page: Open) -> None:
-    app = open_page("prune", NETWORK)
-    assert not any(s.label.startswith("head") for s in app.slider)
-    assert "**head** keeps its channels: the 10 outputs of head are the network's answer." in texts(app)
+    assert (bench(app).plan.criterion, bench(app).plan.ratios) == ("taylor", {"hidden.fc1": 0.4})
+    assert console(app)["state"]["ratios"] == {"hidden.fc1": 0.4}
 
 
 def test_the_plan_survives_a_page_switch_and_another_network(open_page: Open) -> None:
-    app = open_page("prune", NETWORK)
-    slider(app, "hidden.fc3").set_value(70.0).run()
+    app = open_page("prune")
+    put(app, plan_of(fc3=0.7))
     app.switch_page("pages/weights.py").run()
     app.sidebar.selectbox[0].set_value("auto-mpg-mlp").run()
     app.sidebar.selectbox[0].set_value(NETWORK).run()
     app.switch_page("pages/prune.py").run()
-    assert slider(app, "hidden.fc3").value == 70.0
+    assert console(app)["state"]["ratios"] == {"hidden.fc3": 0.7}
 
 
-def test_callbacks_of_widgets_that_are_gone_change_nothing(open_page: Open) -> None:
-    """Streamlit may call them after an interrupted run; they must not alter the plan."""
-    app = open_page("prune", NETWORK)
-    slider(app, "All targets").set_value(20).run()
-    state = benches(app)
-    stale = f"cut:{NETWORK}:0:channel:l1:Ratio removed:hidden.fc1"
-    assert state.revision("cut") == 1, "the sliders drawn now carry another number than the stale key"
-    app.session_state[stale] = 55.0
-    app.run()
-    assert set(benches(app).plan.ratios.values()) == {0.2}
+def test_the_trade_off_chart_holds_every_plan_tried_also_after_a_refresh(open_page: Open) -> None:
+    app = open_page("prune")
+    for ratio in (0.2, 0.4):
+        put(app, plan_of(fc2=ratio))
+    assert len(tried(app)["customdata"]) == 3
+    assert sum(size > 10 for size in tried(app)["marker"]["size"]) == 1, "one point is the plan in force"
+    again = open_page("prune", history=history_of(app))
+    assert bench(again).plan == plan_of(fc2=0.4)
+    assert tried(again) == tried(app)
+    stranger = open_page("prune")
+    assert bench(stranger).plan.is_dense and len(tried(stranger)["customdata"]) == 1
 
 
-def test_the_trade_off_chart_holds_every_plan_tried(open_page: Open) -> None:
-    app = open_page("prune", NETWORK)
-    for value in (20.0, 40.0):
-        slider(app, "hidden.fc2").set_value(value).run()
+def history_of(app: AppTest) -> str:
+    return app.session_state["history"]
+
+
+def tried(app: AppTest) -> dict[str, Any]:
     chart = json.loads(app.get("plotly_chart")[0].proto.spec)
-    points = next(t for t in chart["data"] if t.get("name") == "plans tried")
-    assert len(points["customdata"]) == 3
-    assert sum(size > 10 for size in points["marker"]["size"]) == 1, "one point is the plan in force"
+    return next(t for t in chart["data"] if t.get("name") == "plans tried")
+
+
+def test_a_history_that_does_not_fit_is_named_and_the_page_still_draws(open_page: Open) -> None:
+    services.store().put_plan("0123456789ab", Plan(NETWORK, "l1", plan_cut("hidden.fc9")))
+    app = open_page("model", history="0123456789ab")
+    assert "cannot be brought back" in app.error[0].value
+    assert bench(app).plan.is_dense
+
+
+def plan_cut(target: str):
+    cut = plan_of(fc1=0.5).cuts[0]
+    return (type(cut)(target, cut.granularity, cut.ratio),)
+
+
+def test_sensitivities_are_offered_until_they_are_known_and_drawn_then(open_page: Open) -> None:
+    app = open_page("prune")
+    assert button(app, "Measure sensitivity")
+    assert console(app)["curves"] == {}
+    about = computed.sweep_subject(NETWORK, 450, "l1", "channel")
+    for row in console(app)["rows"]:
+        for tenth in range(1, 10):
+            value = 0.98 - tenth / 20
+            point = Sensitivity(row["target"], tenth / 10, Interval(value, value - 0.01, value + 0.01), 300)
+            services.store().add_sensitivity(about, point)
+    app.run()
+    assert not any(b.label == "Measure sensitivity" for b in app.button)
+    assert console(app)["curves"]["hidden.fc1"][0] == pytest.approx([0.1, 0.93, 0.92, 0.94])
+
+
+def test_past_predictions_are_judged_in_words(open_page: Open, act) -> None:
+    app = open_page("prune")
+    about = computed.sweep_subject(NETWORK, 450, "l1", "channel")
+    for row in console(app)["rows"]:
+        services.store().add_sensitivity(about, Sensitivity(row["target"], 0.5, Interval(0.9, 0.9, 0.9), 450))
+    for i, ratio in enumerate((0.1, 0.2, 0.3, 0.4), start=1):
+        act(app, move(i, {"hidden.fc3": ratio}))
+        for _ in range(4):
+            app.run()
+    assert len(bench(app).misses) >= 3
+    mean = 100 * sum(bench(app).misses) / len(bench(app).misses)
+    assert f"predictions were off by {mean:.1f} points on average" in console(app)["prediction"]

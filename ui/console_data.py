@@ -1,0 +1,124 @@
+"""What the prune console draws, as plain data: from analysis results to JSON, pure functions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+
+from analysis.errors import CriterionError
+from analysis.importance.scores import Scores
+from analysis.measure.cost import layer_macs
+from analysis.network import Group, Network
+from analysis.pruning.ledger import Ledger, make_ledger
+from analysis.pruning.plan import Granularity, targets
+from analysis.pruning.selection import ranking
+from analysis.sensitivity import Sensitivity
+
+Data = dict[str, Any]
+_EVERY_PERCENT = 101
+
+
+@dataclass(frozen=True, eq=False)
+class ConsoleBase:
+    """What stays as it is while sliders move: a row for each target, and how counts follow from ratios."""
+
+    rows: Sequence[Data]
+    refused: Sequence[Data]
+    ledger: Data
+
+
+def base(network: Network, scores: Scores, granularity: Granularity) -> ConsoleBase:
+    """The rows of a network's targets under one criterion."""
+    rows, refused = [], []
+    orders: dict[str, tuple[int, ...]] = {}
+    whole = network.parameters()
+    for target in targets(network, granularity):
+        members = network.group(target).members if granularity == "channel" else (target,)
+        row = _row(network, target, members, whole)
+        try:
+            order = ranking(scores, network, target, granularity)
+        except CriterionError as error:
+            refused.append(row | {"reason": str(error)})
+            continue
+        orders[target] = tuple(order.tolist()) if granularity == "channel" else ()
+        row["size"] = len(order)
+        if granularity == "channel":
+            group = network.group(target)
+            row["note"] = f"Approximate: {group.reason}." if group.verdict == "approximate" else ""
+        else:
+            zero = network.weight(target).flatten()[order.long()] == 0
+            row["nonzero"] = _nonzero_left(zero)
+        rows.append(row)
+    if granularity == "channel":
+        refused += [_refused_row(network, group, whole) for group in network.groups if not group.is_prunable]
+    return ConsoleBase(rows, refused, _ledger_data(network, orders, granularity))
+
+
+def curves(points: Sequence[Sensitivity]) -> dict[str, list[list[float]]]:
+    """{target: [[ratio, value, low, high], ...]}, sorted by ratio."""
+    found: dict[str, list[list[float]]] = {}
+    for point in sorted(points, key=lambda p: p.ratio):
+        q = point.quality
+        found.setdefault(point.target, []).append([point.ratio, q.value, q.low, q.high])
+    return found
+
+
+def _row(network: Network, target: str, members: Sequence[str], whole: int) -> Data:
+    layers = [network.layer(name) for name in members]
+    kinds = list(dict.fromkeys(layer.type for layer in layers))
+    return {
+        "target": target,
+        "members": list(members),
+        "type": " + ".join(kinds) + (f" x{len(layers)}" if len(layers) > 1 else ""),
+        "share": sum(layer.parameters for layer in layers) / whole,
+        "note": "",
+    }
+
+
+def _refused_row(network: Network, group: Group, whole: int) -> Data:
+    return _row(network, group.name, group.members, whole) | {
+        "reason": f"keeps its channels: {group.reason}."
+    }
+
+
+def _nonzero_left(zero: torch.Tensor) -> list[int]:
+    """Nonzero connections left at every percent removed, from the zeros in the order of removal."""
+    alive = torch.cat([torch.zeros(1, dtype=torch.long), (~zero).long().cumsum(0)])
+    count = len(zero)
+    gone = [min(count, int(percent / 100 * count + 0.5)) for percent in range(_EVERY_PERCENT)]
+    return (alive[-1] - alive[torch.tensor(gone)]).tolist()
+
+
+def _ledger_data(network: Network, orders: Mapping[str, tuple[int, ...]], granularity: Granularity) -> Data:
+    macs = layer_macs(network)
+    if granularity == "weight":
+        others = [layer.name for layer in network.layers if layer.name not in orders]
+        nonzero = sum(int(network.weight(name).count_nonzero()) for name in others)
+        return {"entries": [], "parameters": network.parameters(), "macs": macs[""], "nonzero": nonzero}
+    ledger = make_ledger(network, orders, macs)
+    return {
+        "entries": [_entry_data(ledger, i) for i in range(len(ledger.entries))],
+        "parameters": ledger.other_parameters,
+        "macs": ledger.other_macs,
+    }
+
+
+def _entry_data(ledger: Ledger, index: int) -> Data:
+    """An entry in short: a table of positions only where a channel does not always take the same number."""
+    entry = ledger.entries[index]
+    data = {k: v for k, v in asdict(entry).items() if k not in ("module", "takings")}
+    data["takings"] = [
+        {
+            "group": taking.group,
+            "side": taking.side,
+            "each": taking.positions[1],
+            "table": None
+            if all(p == k * taking.positions[1] for k, p in enumerate(taking.positions))
+            else list(taking.positions),
+        }
+        for taking in entry.takings
+    ]
+    return data

@@ -1,0 +1,104 @@
+"""What the prune console's events do to the plan. Events come from a browser, so nothing is taken on trust."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from analysis.errors import PlanError, PrunescopeError
+from analysis.pruning.plan import from_json, targets
+from analysis.pruning.selection import target_scores
+from analysis.sensitivity import rankable
+from ui import workspace
+from ui.bench import dense_plan
+from ui.ways import WAYS
+
+Event = Mapping[str, Any]
+
+
+def handle(events: Any) -> bool:
+    """Carry out the console's events that are new; True if it asks for the page to be drawn anew."""
+    state = workspace.bench()
+    wants_page = False
+    for event in sorted(_valid(events), key=lambda e: e["id"]):
+        if event["id"] <= state.handled:
+            continue
+        state.handled = event["id"]
+        action = _ACTIONS.get(event.get("kind", ""))
+        try:
+            if action is not None:
+                action(event)
+        except (PrunescopeError, KeyError, TypeError, ValueError) as error:
+            workspace.notice(
+                str(error) if isinstance(error, PrunescopeError) else "That move was not understood."
+            )
+        wants_page |= event.get("kind") in _DRAWN_ANEW
+    return wants_page
+
+
+def _valid(events: Any) -> list[Event]:
+    if not isinstance(events, list):
+        return []
+    return [e for e in events if isinstance(e, Mapping) and isinstance(e.get("id"), int)]
+
+
+def _move(event: Event) -> None:
+    """Sliders: {"ratios": {target: ratio}, "hand": target, "gesture": name}."""
+    known = set(targets(workspace.network(), workspace.bench().granularity))
+    ratios = {str(t): _ratio(r) for t, r in event["ratios"].items() if t in known}
+    hand = str(event["hand"]) if event.get("hand") in known else None
+    workspace.set_ratios(ratios, hand=hand, gesture=str(event.get("gesture", "")))
+
+
+def _typed(event: Event) -> None:
+    """A number typed into a row, in the words of the way in use: {"target": ..., "value": 0.1}."""
+    state, target, way = workspace.bench(), str(event["target"]), WAYS[workspace.way()]
+    values = target_scores(workspace.scores(state.criterion), workspace.network(), target, state.granularity)
+    value = float(event["value"])
+    if not math.isfinite(value):
+        raise PlanError(f"{target}: type a number.")
+    ratio = min(1.0, max(0.0, round(way.to_ratio(values, value), 6)))
+    workspace.set_ratios({**state.plan.ratios, target: ratio}, hand=target)
+
+
+def _lock(event: Event) -> None:
+    known = set(targets(workspace.network(), workspace.bench().granularity))
+    workspace.bench().locked = {str(t) for t in event["targets"] if t in known}
+
+
+def _paste(event: Event) -> None:
+    plan = from_json(str(event["text"]))
+    workspace.check_plan_fits(plan)
+    workspace.bench().move(plan)
+
+
+def _reset(event: Event) -> None:
+    workspace.bench().move(dense_plan(workspace.network_name()))
+
+
+def _ratio(value: Any) -> float:
+    ratio = float(value)
+    if not 0 <= ratio <= 1:
+        raise PlanError(f"A ratio of {ratio} is not between 0 and 1.")
+    return round(ratio, 6)
+
+
+_ACTIONS: dict[str, Callable[[Event], None]] = {
+    "move": _move,
+    "typed": _typed,
+    "undo": lambda event: workspace.bench().undo(),
+    "redo": lambda event: workspace.bench().redo(),
+    "reset": _reset,
+    "lock": _lock,
+    "paste": _paste,
+}
+_DRAWN_ANEW = ("settled", "paste", "undo", "redo", "reset")
+
+
+def carry_over() -> None:
+    """After a change of criterion, keep the ratios as far as it can rank the targets."""
+    state = workspace.bench()
+    if not state.plan.is_dense and state.plan.criterion != state.criterion:
+        fitting = rankable(workspace.network(), workspace.scores(state.criterion), state.granularity)
+        workspace.set_ratios({t: r for t, r in state.plan.ratios.items() if t in fitting})
