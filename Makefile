@@ -31,8 +31,8 @@ browser: setup
 screenshots: setup browser
 	$(BIN)/python -m tests.e2e.screenshots
 
-bench: setup
-	$(BIN)/python -m benchmarks.slider
+bench: setup browser
+	$(BIN)/python -m benchmarks.live
 
 clean:
 	rm -rf $(VENV)

@@ -22,6 +22,7 @@ from typing import IO, Any, Literal
 
 State = Literal["waiting", "running", "done", "failed", "cancelled"]
 Handler = Callable[[dict[str, Any]], None]
+Prepare = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 
 _KEPT = 200  # finished jobs that are remembered
 _WATCH_SECONDS = 2.0
@@ -59,6 +60,7 @@ class _Job:
     label: str
     request: Mapping[str, Any]
     on_result: Handler
+    prepare: Prepare
     state: State = "waiting"
     share: float = 0.0
     started: float = 0.0
@@ -104,17 +106,23 @@ class Jobs:
         self._watcher: Thread | None = None
 
     def submit(
-        self, owner: str, label: str, request: Mapping[str, Any], on_result: Handler = lambda result: None
+        self,
+        owner: str,
+        label: str,
+        request: Mapping[str, Any],
+        on_result: Handler = lambda result: None,
+        prepare: Prepare = lambda request: request,
     ) -> str:
         """Queue a job and return its id; an equal request of the owner that is live already is returned.
 
-        `on_result` is called with each partial result, from another thread.
+        `on_result` is called with each partial result, from another thread. `prepare` completes the
+        request when its turn comes, for example with what other jobs have found meanwhile.
         """
         with self._lock:
             for job in self._jobs.values():
                 if job.is_live and job.owner == owner and job.request == request:
                     return job.id
-            job = _Job(str(next(self._numbers)), owner, label, dict(request), on_result)
+            job = _Job(str(next(self._numbers)), owner, label, dict(request), on_result, prepare)
             self._jobs[job.id] = job
             self._forget_old()
             self._start_waiting()
@@ -200,7 +208,7 @@ class Jobs:
             job.process = process
         assert process.stdin is not None and process.stdout is not None
         try:
-            process.stdin.write(json.dumps(dict(job.request)) + "\n")
+            process.stdin.write(json.dumps(dict(job.prepare(job.request))) + "\n")
             process.stdin.flush()
             for line in process.stdout:
                 self._receive(job, json.loads(line))

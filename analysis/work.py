@@ -10,7 +10,7 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from threading import Thread
 from typing import IO, Any
@@ -30,9 +30,7 @@ Message = dict[str, Any]
 _NICENESS = 10
 
 
-def sensitivity_request(
-    network: str, images: int, criterion: str, granularity: str, known: list[Sensitivity]
-) -> Message:
+def sensitivity_request(network: str, images: int, criterion: str, granularity: str) -> Message:
     """The request for a sweep of a network on `images` of its evaluation examples."""
     return {
         "kind": "sweep",
@@ -40,8 +38,13 @@ def sensitivity_request(
         "images": images,
         "criterion": criterion,
         "granularity": granularity,
-        "known": [point_to_data(point) for point in known],
+        "known": [],
     }
+
+
+def with_known(request: Mapping[str, Any], points: Sequence[Sensitivity]) -> Message:
+    """The same request, to leave out points that are known."""
+    return {**request, "known": [point_to_data(point) for point in points]}
 
 
 def point_to_data(point: Sensitivity) -> Message:

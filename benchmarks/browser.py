@@ -20,7 +20,9 @@ _CONSOLE = Path(__file__).parents[1] / "ui" / "prune_console"
 # From the release of the pointer to the first frame whose number is measured, and whether an estimate was
 # painted in the frame of each input.
 _WATCH = """root => {
+  const isNew = !window.watched;
   window.watched = {releases: [], inputs: 0, sameFrame: 0};
+  if (!isNew) return;
   const status = () => root.querySelector('.status').textContent;
   root.addEventListener('input', () => {
     window.watched.inputs += 1;
@@ -81,7 +83,7 @@ def rows(network: str, images: int) -> list[Row]:
 
 
 def _open(chromium: Browser, running: Server, network: str, images: int, *, sweep: bool = True) -> Page:
-    """A page of its own on the Prune page, with its sensitivities measured unless that is not waited for."""
+    """A page of its own on the Prune page; the first one of a server also waits for its sweep."""
     page = chromium.new_context(viewport={"width": 1280, "height": 900}).new_page()
     page.goto(f"{running.url}/prune?network={network}")
     settle(page)
@@ -89,7 +91,7 @@ def _open(chromium: Browser, running: Server, network: str, images: int, *, swee
     page.get_by_role("option", name=f"{images:,} test images", exact=True).click()
     if sweep:
         page.get_by_text(f"{images:,} examples: done").wait_for(timeout=120_000)
-        settle(page)
+    settle(page)
     return page
 
 
@@ -123,7 +125,7 @@ def _memory_of_sessions(chromium: Browser, running: Server, network: str, images
     """Megabytes of the server for each further session on a network that is open already."""
     before = _resident(running)
     for _ in range(SESSIONS):
-        _drag_often(_open(chromium, running, network, images), 2)
+        _drag_often(_open(chromium, running, network, images, sweep=False), 2)
     return (_resident(running) - before) / SESSIONS / 1e6
 
 

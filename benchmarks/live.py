@@ -232,10 +232,18 @@ def _limit_rows(case: Case, moves: Sequence[Move], conditions: str) -> list[Row]
     rows = []
     macs = layer_macs(case.network)
     kept = [m for m in moves if m.kept]
-    limits = []
-    for move in kept:
-        behind = _macs_behind(case, move.target, macs)
-        limits.append(behind * len(case.gauge.split) / peak)
+    behind = {move.target: _macs_behind(case, move.target, macs) for move in kept}
+    limits = [behind[move.target] * len(case.gauge.split) / peak for move in kept]
+    firsts = _by_target(kept, lambda m: m.naive / (behind[m.target] * case.gauge.looks[0] / peak))
+    rows.append(
+        at_least(
+            f"{case.network.name}, channels: the physical limit of a first answer, slowest target",
+            min(firsts.values()),
+            "x",
+            None,
+            f"{conditions}, dense MACs of the layers behind the cut at {peak / 1e9:.0f} GMAC/s",
+        )
+    )
     rows.append(
         at_least(
             f"{case.network.name}, channels: the physical limit of exact answers, all targets",

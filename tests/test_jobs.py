@@ -99,6 +99,14 @@ def test_a_worker_that_fails_says_why_and_the_next_one_runs(body, message):
     assert [j.label for j in jobs.of("me")] == ["good"]
 
 
+def test_a_request_is_completed_when_its_turn_comes():
+    jobs, known = Jobs(worker("say(result=ask['n'])\n")), []
+    for n in range(2):
+        jobs.submit("me", "x", {"n": n}, known.append, lambda r: {"n": [r["n"], list(known)]})
+    wait_for(lambda: not status(jobs).is_live)
+    assert known == [[0, []], [1, [[0, []]]]]
+
+
 def test_the_same_request_is_not_run_twice_at_a_time():
     jobs = Jobs(worker(FOREVER))
     first = jobs.submit("me", "x", {"n": 1})

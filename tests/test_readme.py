@@ -27,11 +27,15 @@ def test_the_engine_snippet_prunes_measures_and_saves(
     saved = torch.export.load(tmp_path / "pruned.pt2").module()
     inputs = scope["data"].evaluation.inputs[:8]
     torch.testing.assert_close(saved(inputs), scope["pruned"].module(inputs))
+    exec(SNIPPETS[1], scope)
+    exact = scope["after"].quality["accuracy"].value
+    assert scope["reading"].is_within(0.02) and abs(scope["reading"].value.value - exact) < 0.05
+    assert f"after {scope['reading'].examples} of 10000" in capsys.readouterr().out
 
 
 def test_a_network_of_ones_own_joins(capsys: pytest.CaptureFixture[str]) -> None:
     module = nn.Sequential(nn.Linear(6, 12), nn.ReLU(), nn.Linear(12, 3))
-    exec(SNIPPETS[1], {"my_module": module, "my_batch": torch.randn(4, 6)})
+    exec(SNIPPETS[2], {"my_module": module, "my_batch": torch.randn(4, 6)})
     out = capsys.readouterr().out
     assert "exact" in out and "refused" in out
 

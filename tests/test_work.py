@@ -40,7 +40,7 @@ def serve(monkeypatch):
 
 
 def request(**changed):
-    made = work.sensitivity_request(NETWORK, 450, "l1", "channel", [])
+    made = work.sensitivity_request(NETWORK, 450, "l1", "channel")
     return made | changed
 
 
@@ -62,8 +62,7 @@ def test_known_points_are_not_measured_again(serve):
     _, replies = serve(request())
     points = [work.point_from_data(reply["result"]) for reply in replies]
     left_out = points[3]
-    known = [work.point_to_data(p) for p in points if p != left_out]
-    _, again = serve(request(known=known))
+    _, again = serve(work.with_known(request(), [p for p in points if p != left_out]))
     assert [(r["result"]["target"], r["result"]["ratio"]) for r in again] == [
         (left_out.target, left_out.ratio)
     ]

@@ -51,7 +51,6 @@ def run(page: StreamlitPage) -> None:
         _sidebar()
         workspace.show_notice()
         page.run()
-        _jobs()
     except PrunescopeError as error:
         st.error(theme.plain(str(error)))
     except Exception:
@@ -60,6 +59,8 @@ def run(page: StreamlitPage) -> None:
             "Something went wrong while drawing this page; the server's log has the details. Your plan "
             "and trials are kept: choose another page or network, or undo the last step."
         )
+    finally:
+        _jobs()  # last, so that a job the page has just begun is listed; a page may stop early
 
 
 def heading(title: str, sentence: str) -> None:

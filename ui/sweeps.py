@@ -6,7 +6,7 @@ from analysis.importance import CRITERIA
 from analysis.jobs import JobStatus
 from analysis.sensitivity import Sensitivity, missing_ratios, rankable
 from analysis.store import Subject
-from analysis.work import point_from_data, sensitivity_request
+from analysis.work import point_from_data, sensitivity_request, with_known
 from ui import computed, services, workspace
 
 
@@ -36,13 +36,14 @@ def start() -> None:
     """Measure what is missing, in a job; each point is kept the moment it is known."""
     state, about, store = workspace.bench(), _subject(), services.store()
     request = sensitivity_request(
-        workspace.network_name(), workspace.image_count(), state.criterion, state.granularity, points()
+        workspace.network_name(), workspace.image_count(), state.criterion, state.granularity
     )
     services.jobs().submit(
         workspace.history(),
         _label(),
         request,
         lambda result: store.add_sensitivity(about, point_from_data(result)),
+        lambda request: with_known(request, store.sensitivities(about)),
     )
 
 
