@@ -123,19 +123,15 @@ def _is_exact(network: Network, program: Program, group: Group, grip: Grip) -> b
     expected = pruned(inputs)
     try:
         found = pruned.run_from(grip.cut, grip.apply(values, channels))
-    except (
-        RuntimeError,
-        IndexError,
-        ValueError,
-    ):  # shapes do not fit: a value carries the channels in another way
-        return False
+    except (RuntimeError, IndexError, ValueError):
+        return False  # shapes do not fit: a value carries the channels in another way
     return bool((found - expected).abs().max() <= _TOLERANCE * expected.abs().max())
 
 
 def _channel_dim(network: Network, module: str) -> int:
     """The dimension of a layer's input that counts its channels."""
     layer = network.module.get_submodule(module)
-    return 1 if not isinstance(layer, torch.nn.Linear) else -1
+    return -1 if isinstance(layer, torch.nn.Linear) else 1
 
 
 def _without(value: Tensor, dim: int, positions: set[int]) -> Tensor:
