@@ -224,8 +224,14 @@ def numbers_to_json(numbers: Numbers) -> str:
 
 
 def numbers_from_json(text: str) -> Numbers:
-    """The numbers of a JSON text that :func:`numbers_to_json` wrote."""
-    content = json.loads(text)
+    """The numbers of a JSON text that :func:`numbers_to_json` wrote; StoreError if it did not."""
+    try:
+        return _numbers(json.loads(text))
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise StoreError("A stored trial is damaged: its numbers cannot be read.") from error
+
+
+def _numbers(content: dict[str, Any]) -> Numbers:
     return Numbers(
         quality={key: Interval(**value) for key, value in content["quality"].items()},
         change={key: Interval(**value) for key, value in content["change"].items()},

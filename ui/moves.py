@@ -25,15 +25,15 @@ def handle(events: Any) -> bool:
         if event["id"] <= state.handled:
             continue
         state.handled = event["id"]
-        action = _ACTIONS.get(event.get("kind", ""))
+        kind = str(event.get("kind", ""))
         try:
-            if action is not None:
-                action(event)
-        except (PrunescopeError, KeyError, TypeError, ValueError) as error:
+            if kind in _ACTIONS:
+                _ACTIONS[kind](event)
+        except (PrunescopeError, AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
             workspace.notice(
                 str(error) if isinstance(error, PrunescopeError) else "That move was not understood."
             )
-        wants_page |= event.get("kind") in _DRAWN_ANEW
+        wants_page |= kind in _DRAWN_ANEW
     return wants_page
 
 
@@ -63,8 +63,10 @@ def _typed(event: Event) -> None:
 
 
 def _lock(event: Event) -> None:
-    known = set(targets(workspace.network(), workspace.bench().granularity))
-    workspace.bench().locked = {str(t) for t in event["targets"] if t in known}
+    if not isinstance(event["targets"], list):
+        raise PlanError("Locks are a list of targets.")
+    known = targets(workspace.network(), workspace.bench().granularity)
+    workspace.bench().locked = {t for t in known if t in event["targets"]}
 
 
 def _paste(event: Event) -> None:

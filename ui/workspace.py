@@ -275,6 +275,7 @@ def _restored(name: str) -> Bench:
         plan = services.store().plan(history(), name)
         if plan is not None:
             check_plan(plan, sample_models.load(name).network)
+            computed.pruned(plan)  # its criterion must be able to rank the targets
             state.move(plan)
             state.kept_plan = plan
             state.done.clear()
