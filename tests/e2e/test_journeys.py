@@ -71,6 +71,8 @@ def test_first_run_to_a_pruned_network_in_hand(page: Page, url: str, tmp_path: P
     press(page, "conv3", "ArrowRight", 10)
     assert kept(page, "conv3") == "58 of 64"
     assert figure(page, "Parameters") != dense_parameters
+    page.get_by_text("examples: done").wait_for(timeout=60_000)  # the page is drawn anew when a job ends
+    settle(page)
     page.get_by_text("Save or load").click()
     with page.expect_download() as plan_file:
         page.get_by_role("button", name="Plan (.json)").click()
