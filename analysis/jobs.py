@@ -39,7 +39,6 @@ class JobStatus:
 
     id: str
     owner: str
-    kind: str
     label: str
     state: State
     share: float
@@ -63,7 +62,6 @@ class _Job:
     prepare: Prepare
     state: State = "waiting"
     share: float = 0.0
-    started: float = 0.0
     working_since: float | None = None
     message: str = ""
     process: subprocess.Popen[str] | None = field(default=None, repr=False)
@@ -146,13 +144,6 @@ class Jobs:
         with self._lock:
             return [self._status(job) for job in self._jobs.values() if job.owner == owner]
 
-    def dismiss(self, job_id: str) -> None:
-        """Forget a job that has ended."""
-        with self._lock:
-            job = self._jobs.get(job_id)
-            if job is not None and not job.is_live:
-                del self._jobs[job_id]
-
     def close(self) -> None:
         """Cancel everything."""
         with self._lock:
@@ -166,10 +157,7 @@ class Jobs:
             left = (time.monotonic() - job.working_since) * (1 - job.share) / job.share
         earlier = itertools.takewhile(lambda other: other is not job, self._jobs.values())
         ahead = sum(other.is_live for other in earlier) if job.state == "waiting" else 0
-        return JobStatus(
-            job.id, job.owner, str(job.request.get("kind", "")), job.label, job.state, job.share, left, ahead,
-            job.message,
-        )  # fmt: skip
+        return JobStatus(job.id, job.owner, job.label, job.state, job.share, left, ahead, job.message)
 
     def _start_waiting(self) -> None:
         running = sum(job.state == "running" for job in self._jobs.values())
@@ -178,7 +166,6 @@ class Jobs:
                 return
             if job.state == "waiting":
                 job.state = "running"
-                job.started = time.monotonic()
                 running += 1
                 Thread(target=self._work, args=(job,), daemon=True, name=f"job-{job.id}").start()
 

@@ -72,7 +72,9 @@ class Gauge:
     Parameters
     ----------
     network, split, task
-        What is measured, and on what. The dense network is measured at once, on all of it.
+        What is measured, and on what.
+    dense : Evaluation, optional
+        Of the dense network on `split`; evaluated at once if not given.
     kept : PrefixCache, optional
         Where values at the cut are kept; share one to bound the memory of a process.
     turn : callable, optional
@@ -92,12 +94,13 @@ class Gauge:
         split: Split,
         task: Task,
         *,
+        dense: Evaluation | None = None,
         kept: PrefixCache | None = None,
         turn: Turn = nullcontext,
         seed: int = 0,
     ) -> None:
         self.network, self.split, self.task = network, split, task
-        self.dense = evaluate(network, split, task)
+        self.dense = dense or evaluate(network, split, task)
         layout = calibrate(network, split.inputs)
         self.program = compile_network(network, layout)
         self.order = torch.randperm(len(split), generator=torch.Generator().manual_seed(seed))

@@ -93,9 +93,10 @@ def sweep(
         Points measured before; they are not measured again.
     """
     chosen = rankable(gauge.network, scores, granularity)
+    curves = curves_of(known)
     share = 0.0
     for i, target in enumerate(chosen):
-        curve = {point.ratio: point.quality.value for point in known if point.target == target}
+        curve = curves.get(target, {})
         while missing := missing_ratios(curve, gauge.dense_headline):
             plan = make_plan(gauge.network, scores.criterion, granularity, {target: missing[0]})
             run = gauge.run(plan, scores, hand=target, single_look=True)
@@ -107,6 +108,14 @@ def sweep(
             yield Sensitivity(target, missing[0], reading.value, reading.examples)
     if share < 1:  # the last targets were known
         progress(1.0)
+
+
+def curves_of(points: Sequence[Sensitivity]) -> dict[str, dict[float, float]]:
+    """{target: {ratio: value}} of measured points."""
+    found: dict[str, dict[float, float]] = {}
+    for point in points:
+        found.setdefault(point.target, {})[point.ratio] = point.quality.value
+    return found
 
 
 def missing_ratios(curve: Mapping[float, float], dense: float) -> list[float]:

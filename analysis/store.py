@@ -8,7 +8,8 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from typing import Any
 import torch
 from sqlalchemy import (
     Column,
+    Connection,
     Engine,
     Float,
     Integer,
@@ -140,14 +142,11 @@ class Store:
             & (table.images == images)
             & (table.plan == plan)
         )
-        try:
-            with self._engine.begin() as connection:
-                if connection.execute(select(table.id).where(same)).first() is None:
-                    row = {"session": session, "network": trial.plan.network, "images": images, "plan": plan}
-                    row |= {"parent": parent, "numbers": numbers_to_json(trial.measurement)}
-                    connection.execute(insert(_TRIALS).values(**row, measured_at=time.time()))
-        except SQLAlchemyError as error:
-            raise _refusal(self.url, error) from error
+        with self._transaction() as connection:
+            if connection.execute(select(table.id).where(same)).first() is None:
+                row = {"session": session, "network": trial.plan.network, "images": images, "plan": plan}
+                row |= {"parent": parent, "numbers": numbers_to_json(trial.measurement)}
+                connection.execute(insert(_TRIALS).values(**row, measured_at=time.time()))
 
     def trials(self, session: str, network: str) -> list[tuple[int, Trial]]:
         """A session's trials of one network with their number of examples, oldest first."""
@@ -196,20 +195,23 @@ class Store:
         self._engine.dispose()
 
     def _rows(self, query: Any) -> Sequence[Any]:
-        try:
-            with self._engine.connect() as connection:
-                return connection.execute(query).all()
-        except SQLAlchemyError as error:
-            raise _refusal(self.url, error) from error
+        with self._transaction() as connection:
+            return connection.execute(query).all()
 
     def _replace(self, table: Table, key: tuple[str, ...], row: dict[str, Any]) -> None:
         condition = delete(table)
         for name in key:
             condition = condition.where(table.c[name] == row[name])
+        with self._transaction() as connection:
+            connection.execute(condition)
+            connection.execute(insert(table).values(**row))
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Connection]:
+        """A connection whose work counts as a whole or not at all."""
         try:
             with self._engine.begin() as connection:
-                connection.execute(condition)
-                connection.execute(insert(table).values(**row))
+                yield connection
         except SQLAlchemyError as error:
             raise _refusal(self.url, error) from error
 

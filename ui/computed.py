@@ -70,9 +70,10 @@ def removed(plan: Plan) -> dict[str, Tensor]:
 @cached(LRUCache(8), lock=RLock())
 def gauge(name: str, images: int) -> Gauge:
     """What measures plans of a network on `images` evaluation examples; shared by all sessions."""
-    sample = sample_models.load(name)
-    split = evaluation_split(name, images)
-    return Gauge(sample.network, split, sample.dataset.task, kept=services.kept_values(), turn=services.turn)
+    dense = measurement(dense_plan(name), images).evaluation
+    network = sample_models.load(name).network
+    kept, turn = services.kept_values(), services.turn
+    return Gauge(network, dense.split, dense.task, dense=dense, kept=kept, turn=turn)
 
 
 @cached(_RUNS, key=lambda plan, images, hand=None, near=None: (plan, images), lock=_RUNS_LOCK)
@@ -99,8 +100,8 @@ def finished(plan: Plan, images: int) -> Run | None:
 def measurement(plan: Plan, images: int) -> Measurement:
     """The measurement of a plan on `images` evaluation examples."""
     if plan.is_dense:
-        measured = gauge(plan.network, images)
-        return measure(measured.network, measured.split, measured.task, evaluation=measured.dense)
+        sample = sample_models.load(plan.network)
+        return measure(sample.network, evaluation_split(plan.network, images), sample.dataset.task)
     progress = run(plan, images)
     progress.finish()
     evaluation = progress.evaluation()

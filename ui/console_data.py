@@ -14,7 +14,7 @@ from analysis.measure.cost import layer_macs
 from analysis.network import Group, Network
 from analysis.pruning.ledger import Ledger, make_ledger
 from analysis.pruning.plan import Granularity, targets
-from analysis.pruning.selection import ranking
+from analysis.pruning.selection import ranking, removal_count
 from analysis.sensitivity import Sensitivity
 
 Data = dict[str, Any]
@@ -87,8 +87,7 @@ def _refused_row(network: Network, group: Group, whole: int) -> Data:
 def _nonzero_left(zero: torch.Tensor) -> list[int]:
     """Nonzero connections left at every percent removed, from the zeros in the order of removal."""
     alive = torch.cat([torch.zeros(1, dtype=torch.long), (~zero).long().cumsum(0)])
-    count = len(zero)
-    gone = [min(count, int(percent / 100 * count + 0.5)) for percent in range(_EVERY_PERCENT)]
+    gone = [removal_count(len(zero), percent / 100, "weight") for percent in range(_EVERY_PERCENT)]
     return (alive[-1] - alive[torch.tensor(gone)]).tolist()
 
 

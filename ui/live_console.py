@@ -12,9 +12,9 @@ from analysis.errors import PrunescopeError
 from analysis.live import Reading
 from analysis.pruning.plan import Plan
 from analysis.pruning.selection import target_scores
-from analysis.sensitivity import predict
+from analysis.sensitivity import curves_of, predict
 from ui import computed, console_data, moves, sweeps, theme, workspace
-from ui.bench import Bench
+from ui.bench import Bench, dense_plan
 from ui.prune_console import prune_console
 from ui.ways import WAYS
 
@@ -82,12 +82,8 @@ def _learn(state: Bench, reading: Reading) -> None:
 
 def _prediction(state: Bench) -> float | None:
     gauge = computed.gauge(workspace.network_name(), workspace.image_count())
-    curves = {
-        target: {ratio: value for ratio, value, *_ in points}
-        for target, points in console_data.curves(sweeps.points()).items()
-    }
     return predict(
-        curves,
+        curves_of(sweeps.points()),
         state.plan.ratios,
         dense=gauge.dense_headline,
         floor=gauge.floor,
@@ -108,7 +104,7 @@ def _data(state: Bench, reading: Reading | None) -> dict[str, Any]:
     name, images = workspace.network_name(), workspace.image_count()
     base = computed.console_base(name, state.criterion, state.granularity)
     gauge = computed.gauge(name, images)
-    dense = computed.measurement(workspace.dense_plan(name), images)
+    dense = computed.measurement(dense_plan(name), images)
     way = WAYS[workspace.way()]
     metric = gauge.task.headline
     return {

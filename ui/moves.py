@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from analysis.errors import PlanError, PrunescopeError
-from analysis.pruning.plan import from_json, targets
+from analysis.pruning.plan import targets
 from analysis.pruning.selection import target_scores
 from analysis.sensitivity import rankable
 from ui import workspace
@@ -70,9 +70,7 @@ def _lock(event: Event) -> None:
 
 
 def _paste(event: Event) -> None:
-    plan = from_json(str(event["text"]))
-    workspace.check_plan_fits(plan)
-    workspace.bench().move(plan)
+    workspace.bench().move(workspace.read_plan(str(event["text"])))
 
 
 def _reset(event: Event) -> None:

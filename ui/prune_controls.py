@@ -6,7 +6,7 @@ import streamlit as st
 
 from analysis.errors import PrunescopeError
 from analysis.importance import CRITERIA, suits
-from analysis.pruning.plan import GRANULARITIES, from_json
+from analysis.pruning.plan import GRANULARITIES
 from ui import services, sweeps, theme, workspace
 from ui.bench import dense_plan
 from ui.ways import WAYS
@@ -59,8 +59,7 @@ def plan_upload() -> None:
     if uploaded is None:
         return
     try:
-        plan = from_json(uploaded.getvalue())
-        workspace.check_plan_fits(plan)
+        plan = workspace.read_plan(uploaded.getvalue())
     except PrunescopeError as error:
         st.error(theme.plain(str(error)))
         return

@@ -9,8 +9,6 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from threading import BoundedSemaphore, Lock
@@ -71,15 +69,9 @@ def sweeps_by_itself() -> bool:
 
 
 @cache
-def _turns() -> BoundedSemaphore:
-    return BoundedSemaphore(max(1, os.cpu_count() or 1))
-
-
-@contextmanager
-def turn() -> Iterator[None]:
+def turn() -> BoundedSemaphore:
     """Held for one batch: as many sessions measure at once as there are processors, the others wait."""
-    with _turns():
-        yield
+    return BoundedSemaphore(max(1, os.cpu_count() or 1))
 
 
 def note_presence(owner: str, connection: str) -> None:

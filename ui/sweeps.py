@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from analysis.importance import CRITERIA
 from analysis.jobs import JobStatus
-from analysis.sensitivity import Sensitivity, missing_ratios, rankable
+from analysis.sensitivity import Sensitivity, curves_of, missing_ratios, rankable
 from analysis.store import Subject
 from analysis.work import point_from_data, sensitivity_request, with_known
 from ui import computed, services, workspace
@@ -26,9 +26,7 @@ def missing() -> bool:
     state = workspace.bench()
     network, scores = workspace.network(), workspace.scores(state.criterion)
     dense = computed.gauge(network.name, workspace.image_count()).dense_headline
-    curves: dict[str, dict[float, float]] = {}
-    for point in points():
-        curves.setdefault(point.target, {})[point.ratio] = point.quality.value
+    curves = curves_of(points())
     return any(missing_ratios(curves.get(t, {}), dense) for t in rankable(network, scores, state.granularity))
 
 

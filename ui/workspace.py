@@ -17,7 +17,7 @@ from analysis.history import Trial
 from analysis.importance import Scores
 from analysis.measure import Measurement
 from analysis.network import Network
-from analysis.pruning.plan import Plan, check_plan, make_plan, uniform_plan
+from analysis.pruning.plan import Plan, check_plan, from_json, make_plan, uniform_plan
 from sample_models import Sample
 from ui import computed, services, theme
 from ui.bench import Bench, dense_plan
@@ -164,16 +164,17 @@ def prune_everything(ratio: float) -> None:
     state.move(uniform_plan(network(), state.criterion, state.granularity, ratio))
 
 
-def check_plan_fits(plan: Plan) -> None:
-    """Refuse a plan that the chosen network cannot carry out.
+def read_plan(text: str | bytes) -> Plan:
+    """The plan of a JSON text, if the chosen network can carry it out.
 
     Raises
     ------
     PrunescopeError
-        If it is for another network, or its criterion cannot rank a target.
+        If it is no plan, for another network, or its criterion cannot rank a target.
     """
-    check_plan(plan, network())
-    computed.pruned(plan)
+    plan = from_json(text)
+    _check_fits(plan)
+    return plan
 
 
 def is_new_upload(file_id: str) -> bool:
@@ -260,6 +261,12 @@ def run_with_progress(label: str, compute: Callable[[Progress], object]) -> None
     place.empty()
 
 
+def _check_fits(plan: Plan) -> None:
+    """Refuse a plan that the chosen network cannot carry out."""
+    check_plan(plan, network())
+    computed.pruned(plan)  # its criterion must be able to rank the targets
+
+
 def _canonical(plan: Plan) -> Plan:
     """There is one dense network, whatever the criterion in hand."""
     return dense_plan(plan.network) if plan.is_dense else plan
@@ -270,12 +277,11 @@ def _restored(name: str) -> Bench:
     state = Bench(dense_plan(name))
     try:
         for images, trial in services.store().trials(history(), name):
-            check_plan(trial.plan, sample_models.load(name).network)
+            check_plan(trial.plan, network())
             state.trials[trial.plan, images] = trial
         plan = services.store().plan(history(), name)
         if plan is not None:
-            check_plan(plan, sample_models.load(name).network)
-            computed.pruned(plan)  # its criterion must be able to rank the targets
+            _check_fits(plan)
             state.move(plan)
             state.kept_plan = plan
             state.done.clear()
