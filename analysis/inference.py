@@ -17,10 +17,8 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights, fuse_linear_bn_weights
 
-from analysis.network import TRANSPOSED_TYPES, Network
+from analysis.network import BATCH_NORM_TYPES, CONVOLUTION_TYPES, TRANSPOSED_TYPES, Network
 
-_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, *TRANSPOSED_TYPES)
-_BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 _BATCHES = (64, 128, 32)  # the first wins a tie
 _CALIBRATION_EXAMPLES = 128
 _ROUNDS = 3
@@ -245,7 +243,11 @@ def _foldable(network: Network) -> dict[str, str]:
     for node in nodes:
         norm = module.get_submodule(node.target)
         source = node.args[0] if node.args else None
-        if not isinstance(norm, _BATCH_NORMS) or norm.running_mean is None or not isinstance(source, fx.Node):
+        if (
+            not isinstance(norm, BATCH_NORM_TYPES)
+            or norm.running_mean is None
+            or not isinstance(source, fx.Node)
+        ):
             continue
         if source.op != "call_module" or len(source.users) != 1 or {node.target, source.target} & read:
             continue
@@ -254,7 +256,7 @@ def _foldable(network: Network) -> dict[str, str]:
             continue
         layer = module.get_submodule(layer_name)
         flat = isinstance(layer, nn.Linear) and len(network.layer(layer_name).output_shape) == 1
-        plain = isinstance(layer, _CONVOLUTIONS) and not (
+        plain = isinstance(layer, (*CONVOLUTION_TYPES, *TRANSPOSED_TYPES)) and not (
             isinstance(layer, TRANSPOSED_TYPES) and layer.groups > 1
         )
         if flat or plain:
@@ -264,7 +266,7 @@ def _foldable(network: Network) -> dict[str, str]:
 
 def _fold(layer: nn.Module, norm: nn.Module) -> nn.Module:
     """A layer that does what `layer` and then `norm` do (Jacob et al. 2018, section 3.2)."""
-    assert isinstance(norm, _BATCH_NORMS)
+    assert isinstance(norm, BATCH_NORM_TYPES)
     assert norm.running_mean is not None and norm.running_var is not None
     weight, bias = layer.weight, layer.bias
     assert isinstance(weight, Tensor) and not isinstance(bias, nn.Module)

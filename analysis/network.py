@@ -10,18 +10,12 @@ import torch
 from torch import Tensor, fx, nn
 
 from analysis.errors import NetworkError
+from analysis.modules import Recurrent
 
-LAYER_TYPES = (
-    nn.Conv1d,
-    nn.Conv2d,
-    nn.Conv3d,
-    nn.ConvTranspose1d,
-    nn.ConvTranspose2d,
-    nn.ConvTranspose3d,
-    nn.Linear,
-    nn.Embedding,
-)
+CONVOLUTION_TYPES = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 TRANSPOSED_TYPES = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+BATCH_NORM_TYPES = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+LAYER_TYPES = (*CONVOLUTION_TYPES, *TRANSPOSED_TYPES, nn.Linear, nn.Embedding, Recurrent)
 
 Side = Literal["out", "in"]
 Verdict = Literal["exact", "approximate", "refused"]
@@ -51,12 +45,14 @@ class Slice:
     """What one module loses with a group's channels.
 
     ``entries[c]`` are the positions, along the module's output or input side, that go with the
-    group's channel c.
+    group's channel c. `dim` says which dimension of the result is meant where the module's type does not
+    (a reshape, a padding, values that belong to no layer).
     """
 
     module: str
     side: Side
     entries: tuple[tuple[int, ...], ...]
+    dim: int = 0
 
     def positions(self, channels: tuple[int, ...]) -> set[int]:
         """All positions that go with `channels`."""
@@ -69,7 +65,9 @@ class Group:
 
     `members` are the layers whose output channels go. `verdict` is the result of removing random
     channels and comparing with the masked network: its largest difference is `deviation`.
-    A refused group has no slices; `reason` says why in words.
+    A refused group has no slices; `reason` says why in words. `unit` is what one of its channels is
+    called, and ``product_macs[c]`` the MACs outside of layers (attention) that go with channel c.
+    Of each set in `parts` one channel must stay, because some module reads these alone.
     """
 
     name: str
@@ -79,6 +77,14 @@ class Group:
     verdict: Verdict = "exact"
     deviation: float = 0.0
     reason: str = ""
+    unit: str = "channel"
+    product_macs: tuple[int, ...] = ()
+    parts: tuple[tuple[int, ...], ...] = ()
+
+    @property
+    def floor(self) -> int:
+        """How many channels stay whatever the ratio."""
+        return max(1, len(self.parts))
 
     @property
     def is_prunable(self) -> bool:
@@ -126,19 +132,8 @@ def from_graph(name: str, module: fx.GraphModule, example_input: Tensor) -> Netw
         As :func:`analysis.tracing.trace`.
     """
     module.eval()
-    for key, value in module.state_dict().items():
-        if value.is_floating_point() and not torch.isfinite(value).all():
-            bad = int((~torch.isfinite(value)).sum())
-            raise NetworkError(
-                f"{name}: {bad:,} of the {value.numel():,} values of {key} are NaN or infinite, so no "
-                "output means anything. Load weights from before training diverged."
-            )
-    try:
-        shapes = output_shapes(module, example_input)
-    except Exception as error:
-        raise NetworkError(
-            f"{name} does not run on an input of shape {tuple(example_input.shape)}: {first_line(error)}"
-        ) from error
+    check_values(name, module)
+    shapes = _shapes(name, module, example_input)
     layers = tuple(
         Layer(
             name=layer_name,
@@ -153,6 +148,22 @@ def from_graph(name: str, module: fx.GraphModule, example_input: Tensor) -> Netw
     if not layers:
         raise NetworkError(f"{name} has no convolution, linear or embedding layer: nothing to prune.")
     return Network(name, module, example_input, layers)
+
+
+def check_values(name: str, module: nn.Module) -> None:
+    """Refuse a network with NaN or infinite weights; errors as :func:`analysis.tracing.trace`."""
+    for key, value in module.state_dict().items():
+        if value.is_floating_point() and not torch.isfinite(value).all():
+            bad = int((~torch.isfinite(value)).sum())
+            raise NetworkError(
+                f"{name}: {bad:,} of the {value.numel():,} values of {key} are NaN or infinite, so no "
+                "output means anything. Load weights from before training diverged."
+            )
+
+
+def check_runs(name: str, module: fx.GraphModule, example_input: Tensor) -> None:
+    """Refuse a network that does not run on its example; errors as :func:`analysis.tracing.trace`."""
+    _shapes(name, module, example_input)
 
 
 def called_modules(module: fx.GraphModule) -> Iterator[tuple[str, nn.Module]]:
@@ -206,16 +217,23 @@ def out_dim(module: nn.Module) -> int:
 
 
 def by_output(module: nn.Module, values: Tensor) -> Tensor:
-    """Values of a layer's weight rearranged to (output channels, inputs of each, kernel...).
+    """Values of a layer's weight rearranged to (output channels, inputs of each, kernel or gates...).
 
     Grouped transposed convolutions keep (inputs, outputs of one block, kernel...), so that their output
     channels are not a dimension of the weight.
     """
+    if isinstance(module, Recurrent):
+        return values.unflatten(0, (module.gates, -1)).movedim(0, -1)
     groups = getattr(module, "groups", 1)
     if isinstance(module, TRANSPOSED_TYPES) and groups > 1:
         blocks = values.reshape(groups, values.shape[0] // groups, *values.shape[1:])
         return blocks.transpose(1, 2).flatten(0, 1)
     return values.movedim(out_dim(module), 0)
+
+
+def weight_parameters(module: nn.Module, weight: Tensor) -> dict[str, Tensor]:
+    """The parameters of a layer, by name, that hold `weight`; a recurrent layer has two."""
+    return module.parts(weight) if isinstance(module, Recurrent) else {"weight": weight}
 
 
 def node_values(
@@ -236,6 +254,15 @@ def output_shapes(module: fx.GraphModule, example_input: Tensor) -> dict[str, tu
         for node, value in values.items()
         if node.op == "call_module" and isinstance(value, Tensor)
     }
+
+
+def _shapes(name: str, module: fx.GraphModule, example_input: Tensor) -> dict[str, tuple[int, ...]]:
+    try:
+        return output_shapes(module, example_input)
+    except Exception as error:
+        raise NetworkError(
+            f"{name} does not run on an input of shape {tuple(example_input.shape)}: {first_line(error)}"
+        ) from error
 
 
 class _Recorder(fx.Interpreter):

@@ -14,9 +14,10 @@ from threading import Lock
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from analysis.inference import Program, Values
+from analysis.modules import Recurrent, Split, Take
 from analysis.network import Group, Network, Slice
 from analysis.pruning.channels import cut_modules
 from analysis.pruning.groups import random_inputs
@@ -129,9 +130,11 @@ def _is_exact(network: Network, program: Program, group: Group, grip: Grip) -> b
 
 
 def _channel_dim(network: Network, module: str) -> int:
-    """The dimension of a layer's input that counts its channels."""
-    layer = network.module.get_submodule(module)
-    return -1 if isinstance(layer, torch.nn.Linear) else 1
+    """The dimension of what a module reads that counts its channels."""
+    reader = network.module.get_submodule(module)
+    if isinstance(reader, (Split, Take)):
+        return reader.dim
+    return -1 if isinstance(reader, (nn.Linear, Recurrent)) else 1
 
 
 def _without(value: Tensor, dim: int, positions: set[int]) -> Tensor:

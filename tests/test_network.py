@@ -261,7 +261,7 @@ def test_replaced_modules_are_new_and_the_rest_is_shared():
     x = examples(5)
     with torch.no_grad():
         hidden = torch.relu(changed(torch.relu(net.module.fc1(x))))
-        expected = net.module.head(hidden) * net.module.scale + net.module.shift
+        expected = net.module.head(hidden) * net.module.scale() + net.module.shift()
         assert torch.equal(other.module(x), expected)
         assert not torch.equal(net.module(x), expected)
 

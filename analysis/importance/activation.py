@@ -9,6 +9,7 @@ from torch import Tensor, fx, nn
 
 from analysis.datasets import Split
 from analysis.importance.signals import calls, channels_last, output_channels, signal_node
+from analysis.modules import Recurrent
 from analysis.network import TRANSPOSED_TYPES, Network, node_values
 
 Progress = Callable[[float], None]
@@ -43,9 +44,14 @@ def nonzero_activation(network: Network, split: Split, progress: Progress) -> di
 def wanda(network: Network, split: Split, progress: Progress) -> dict[str, Tensor]:
     """|w| ‖x‖₂, x the layer's input feature or channel over the examples (Sun et al. 2024, "Wanda").
 
-    An embedding reads one-hot tokens, so that its norm is the root of how often a token occurs.
+    An embedding reads one-hot tokens, so that its norm is the root of how often a token occurs. Recurrent
+    layers, which also read themselves, have no score.
     """
-    read = {layer.name: calls(network, layer.name)[0].all_input_nodes[0] for layer in network.layers}
+    read = {
+        layer.name: calls(network, layer.name)[0].all_input_nodes[0]
+        for layer in network.layers
+        if not isinstance(network.module.get_submodule(layer.name), Recurrent)
+    }
     squares: dict[str, Tensor] = {}
     for values in _batches(network, split, set(read.values()), progress):
         for name, node in read.items():

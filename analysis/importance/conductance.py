@@ -13,7 +13,7 @@ from analysis.datasets import Split
 from analysis.errors import CriterionError
 from analysis.importance.signals import channels_last, output_channels, signal_node
 from analysis.network import Network
-from analysis.tasks import Task
+from analysis.tasks import Task, true_outputs
 
 Progress = Callable[[float], None]
 STEPS = 8
@@ -27,7 +27,7 @@ def conductance(network: Network, task: Task, split: Split, progress: Progress) 
     if not split.inputs.is_floating_point():
         raise CriterionError("Conductance follows gradients to the inputs, and tokens have none.")
     module = copy.deepcopy(network.module)  # Captum hooks modules, and the network is shared
-    target = split.targets if task.is_classification else None
+    target = true_outputs(task, split.targets)
     scores = {}
     for i, layer in enumerate(network.layers):
         node = signal_node(network, layer.name)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+import torch
 from torch import Tensor
 
 from analysis.datasets import Dataset, Split
@@ -13,7 +14,9 @@ from analysis.errors import CriterionError
 from analysis.importance import activation, conductance, gradient, magnitude
 from analysis.importance.scores import Scores
 from analysis.network import Network
-from analysis.tasks import Task
+from analysis.tasks import Task, settled
+
+_SETTLING = 64  # examples that tell logits from probabilities
 
 Progress = Callable[[float], None]
 Unit = Literal["weight", "channel"]
@@ -166,7 +169,10 @@ def score(
                 f"{entry.label} looks at calibration examples, and {dataset.name} has none. Give more data, "
                 "or choose a criterion that needs none."
             )
-        calibration = Calibration(dataset.task, dataset.calibration.sample(entry.examples))
+        split = dataset.calibration.sample(entry.examples)
+        with torch.no_grad():
+            task = settled(dataset.task, network.module(split.inputs[:_SETTLING]))
+        calibration = Calibration(task, split)
     values = entry.compute(network, calibration, progress)
     if not values:
         raise CriterionError(

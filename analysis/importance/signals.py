@@ -7,6 +7,7 @@ import operator
 import torch
 from torch import Tensor, fx, nn
 
+from analysis.modules import Recurrent
 from analysis.network import LAYER_TYPES, Network
 
 _CARRIERS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.Dropout, nn.Dropout2d, nn.Identity)
@@ -60,12 +61,14 @@ def output_channels(module: nn.Module) -> int:
     """Number of output channels of a layer."""
     if isinstance(module, nn.Linear):
         return module.out_features
+    if isinstance(module, Recurrent):
+        return module.hidden_size
     return module.embedding_dim if isinstance(module, nn.Embedding) else int(module.out_channels)  # type: ignore[arg-type]
 
 
 def channels_last(values: Tensor, channels: int, module: nn.Module) -> Tensor:
-    """Activations as (positions, channels): convolutions have channels in dim 1, linear layers last."""
+    """Activations as (positions, channels): convolutions have channels in dim 1, all others last."""
     assert isinstance(module, LAYER_TYPES)
-    if not isinstance(module, (nn.Linear, nn.Embedding)):
+    if not isinstance(module, (nn.Linear, nn.Embedding, Recurrent)):
         values = values.movedim(1, -1)
     return values.reshape(-1, channels)

@@ -13,6 +13,7 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from analysis.modules import Recurrent
 from analysis.network import Network
 
 
@@ -48,11 +49,18 @@ def cost(network: Network) -> Cost:
 def layer_macs(network: Network) -> dict[str, int]:
     """MACs of each layer for one example, and of the whole network under the key ``""``.
 
-    Counted by torch's FlopCounterMode, which knows no fused attention: gradients keep transformer layers
-    on their plain path, and the math kernel splits attention into products that are counted.
+    Counted by torch's FlopCounterMode, which knows neither fused attention nor fused LSTMs: gradients keep
+    transformer layers on their plain path, the math kernel splits attention into products that are
+    counted, and without oneDNN an LSTM is run step by step.
     """
     counter = FlopCounterMode(display=False)
-    with torch.enable_grad(), sdpa_kernel(SDPBackend.MATH), counter:
+    recurrent = any(layer.type == Recurrent.__name__ for layer in network.layers)
+    with (
+        torch.enable_grad(),
+        sdpa_kernel(SDPBackend.MATH),
+        torch.backends.mkldnn.flags(enabled=torch.backends.mkldnn.enabled and not recurrent),
+        counter,
+    ):
         network.module(network.example_input)
     prefix = type(network.module).__name__ + "."
     counts = counter.get_flop_counts()

@@ -7,19 +7,29 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from analysis.errors import NetworkError
-from analysis.network import TRANSPOSED_TYPES, Group, Network, Side, out_dim, replace_modules
+from analysis.modules import MOVEMENTS, Pad, Recurrent, Reshape, Split, Take, Values
+from analysis.network import (
+    BATCH_NORM_TYPES,
+    CONVOLUTION_TYPES,
+    TRANSPOSED_TYPES,
+    Group,
+    Network,
+    Side,
+    out_dim,
+    replace_modules,
+)
 
-_BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
-_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
-SLICEABLE_TYPES = (*_BATCH_NORMS, *_CONVOLUTIONS, *TRANSPOSED_TYPES, nn.Linear)
+_INSTANCE_NORMS = (nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d)
+_NORMS = (*BATCH_NORM_TYPES, *_INSTANCE_NORMS)
 
 Channels = Sequence[tuple[Group, tuple[int, ...]]]
-_Positions = dict[tuple[str, Side], set[int]]
+_Place = tuple[str, Side, int]
 
 
 def remove_channels(network: Network, channels: Channels) -> Network:
@@ -41,82 +51,183 @@ def mask_channels(network: Network, channels: Channels) -> Network:
 def cut_modules(network: Network, channels: Channels) -> dict[str, nn.Module]:
     """Smaller copies of the modules that lose channels, by name; errors as :func:`remove_channels`."""
     modules: dict[str, nn.Module] = {}
-    for (name, side), gone in _positions(channels).items():
-        module = modules.get(name)
-        if module is None:
-            module = copy.deepcopy(network.module.get_submodule(name))
-        modules[name] = _without(name, module, side, gone)
+    for (name, side, dim), gone in _positions(channels).items():
+        if name not in modules:
+            modules[name] = copy.deepcopy(network.module.get_submodule(name))
+        _cut_module(name, modules[name], side, dim, gone)
     return modules
 
 
 def silent_modules(network: Network, channels: Channels) -> dict[str, nn.Module]:
     """Copies, in full shape, of the modules that write or read the channels, with these silenced.
 
-    Weights, biases and BatchNorm parameters that produce the channels are zero, and so are the
-    weights that read them: where f(0) is not 0 (sigmoid) a silent producer alone would not do.
+    Weights, biases and scales that produce the channels are zero, and so are the weights that read them:
+    where f(0) is not 0 (sigmoid) a silent producer alone would not do.
     """
     modules: dict[str, nn.Module] = {}
-    for (name, side), gone in _positions(channels).items():
+    for (name, side, dim), gone in _positions(channels).items():
+        module = modules.get(name, network.module.get_submodule(name))
+        if isinstance(module, MOVEMENTS):
+            continue
         if name not in modules:
-            modules[name] = copy.deepcopy(network.module.get_submodule(name))
-        _silence(modules[name], side, sorted(gone))
+            modules[name] = module = copy.deepcopy(module)
+        _silence(module, side, dim, sorted(gone))
     return modules
 
 
-def _positions(channels: Channels) -> _Positions:
+def weights_of(module: nn.Module, side: Side, positions: set[int]) -> Tensor:
+    """A mask of the shape of a layer's weight: True where it writes or reads `positions`."""
+    weight = module.weight
+    assert isinstance(weight, Tensor)
+    mask = torch.zeros(weight.shape, dtype=torch.bool)
+    for dim, rows in _rows(module, side, positions).items():
+        mask.index_fill_(dim, rows, True)
+    return mask
+
+
+def _positions(channels: Channels) -> dict[_Place, set[int]]:
     """Union over groups of what each module loses on each side."""
-    gone: _Positions = {}
+    gone: dict[_Place, set[int]] = {}
     for group, indices in channels:
         for part in group.slices:
-            gone.setdefault((part.module, part.side), set()).update(part.positions(indices))
+            gone.setdefault((part.module, part.side, part.dim), set()).update(part.positions(indices))
     return {key: positions for key, positions in gone.items() if positions}
 
 
-def _is_depthwise(module: nn.Module) -> bool:
-    return (
-        isinstance(module, _CONVOLUTIONS)
-        and module.groups == module.in_channels == module.out_channels
-        and module.groups > 1
-    )
+def _rows(module: nn.Module, side: Side, positions: set[int]) -> dict[int, Tensor]:
+    """What of a layer's weight goes with positions of one side: {dimension: indices}."""
+    index = torch.tensor(sorted(positions), dtype=torch.long)
+    if isinstance(module, Recurrent):
+        if side == "in":
+            return {1: index}
+        units = torch.arange(module.gates)[:, None] * module.hidden_size + index
+        return {0: units.flatten(), 1: module.input_size + index}
+    if isinstance(module, TRANSPOSED_TYPES) and module.groups > 1:  # output blocks are rows of input blocks
+        block = module.out_channels // module.groups
+        groups = torch.unique(index // block)
+        size = module.in_channels // module.groups
+        return {0: (groups[:, None] * size + torch.arange(size)).flatten()}
+    dim = out_dim(module)
+    return {dim if side == "out" else 1 - dim: index}
 
 
-def _without(name: str, module: nn.Module, side: Side, gone: set[int]) -> nn.Module:
-    """`module` (a private copy) with positions `gone` cut from its output or input side."""
+def _cut_module(name: str, module: nn.Module, side: Side, dim: int, gone: set[int]) -> None:
+    """Cut positions `gone` from one side of `module` (a private copy)."""
     match module:
-        case nn.BatchNorm1d() | nn.BatchNorm2d() | nn.BatchNorm3d():
-            keep = _keep(name, module.num_features, gone)
-            for attribute in ("weight", "bias", "running_mean", "running_var"):
-                _cut(module, attribute, 0, keep)
-            module.num_features = len(keep)
-        case nn.Linear():
-            keep = _keep(name, module.out_features if side == "out" else module.in_features, gone)
-            if side == "out":
-                _cut(module, "weight", 0, keep)
-                _cut(module, "bias", 0, keep)
-                module.out_features = len(keep)
-            else:
-                _cut(module, "weight", 1, keep)
-                module.in_features = len(keep)
-        case nn.Conv1d() | nn.Conv2d() | nn.Conv3d() if _is_depthwise(module):
-            keep = _keep(name, module.out_channels, gone)
-            _cut(module, "weight", 0, keep)
-            _cut(module, "bias", 0, keep)
-            module.in_channels = module.out_channels = module.groups = len(keep)
-        case _ if isinstance(module, (*_CONVOLUTIONS, *TRANSPOSED_TYPES)):
-            if module.groups > 1:
-                raise NetworkError(f"{name} is a grouped convolution, which cannot be cut evenly yet")
-            keep = _keep(name, module.out_channels if side == "out" else module.in_channels, gone)
-            dim = out_dim(module)
-            if side == "out":
-                _cut(module, "weight", dim, keep)
-                _cut(module, "bias", 0, keep)
-                module.out_channels = len(keep)
-            else:
-                _cut(module, "weight", 1 - dim, keep)
-                module.in_channels = len(keep)
+        case Recurrent():
+            _cut_recurrent(name, module, side, gone)
+        case nn.Linear() | nn.Embedding():
+            _cut_linear(name, module, side, gone)
+        case nn.GroupNorm() if module.num_groups > 1:
+            block = module.num_channels // module.num_groups
+            _cut_norm(name, module, "num_channels", gone)
+            module.num_groups = module.num_channels // block
+        case nn.GroupNorm():
+            _cut_norm(name, module, "num_channels", gone)
+        case nn.LayerNorm():
+            keep = _keep(name, module.normalized_shape[0], gone)
+            _cut(module, ("weight", "bias"), 0, keep)
+            module.normalized_shape = (len(keep),)
+        case nn.PReLU():
+            _cut_norm(name, module, "num_parameters", gone)
+        case Values():
+            _cut(module, ("value",), dim, _keep(name, module.value.shape[dim], gone))
+        case Reshape() | Split() | Take() | Pad():
+            _cut_movement(name, module, dim, gone)
+        case _ if isinstance(module, _NORMS):
+            _cut_norm(name, module, "num_features", gone)
+        case _ if isinstance(module, (*CONVOLUTION_TYPES, *TRANSPOSED_TYPES)):
+            _cut_convolution(name, module, side, gone)
         case _:
             raise NetworkError(f"{name} ({type(module).__name__}) cannot be cut")
-    return module
+
+
+def _cut_norm(name: str, module: nn.Module, count: str, gone: set[int]) -> None:
+    keep = _keep(name, getattr(module, count), gone)
+    _cut(module, ("weight", "bias", "running_mean", "running_var"), 0, keep)
+    setattr(module, count, len(keep))
+
+
+def _cut_linear(name: str, module: nn.Linear | nn.Embedding, side: Side, gone: set[int]) -> None:
+    if isinstance(module, nn.Embedding):
+        keep = _keep(name, module.embedding_dim, gone)
+        _cut(module, ("weight",), 1, keep)
+        module.embedding_dim = len(keep)
+    elif side == "out":
+        keep = _keep(name, module.out_features, gone)
+        _cut(module, ("weight", "bias"), 0, keep)
+        module.out_features = len(keep)
+    else:
+        keep = _keep(name, module.in_features, gone)
+        _cut(module, ("weight",), 1, keep)
+        module.in_features = len(keep)
+
+
+def _cut_convolution(name: str, module: Any, side: Side, gone: set[int]) -> None:
+    keep = _keep(name, module.out_channels if side == "out" else module.in_channels, gone)
+    if module.groups > 1:
+        _cut_blocks(name, module, keep)
+        return
+    dim = out_dim(module)
+    if side == "out":
+        _cut(module, ("weight",), dim, keep)
+        _cut(module, ("bias",), 0, keep)
+        module.out_channels = len(keep)
+    else:
+        _cut(module, ("weight",), 1 - dim, keep)
+        module.in_channels = len(keep)
+
+
+def _cut_blocks(name: str, module: Any, keep: Tensor) -> None:
+    """Keep whole filter groups of a grouped convolution: their outputs and the inputs they read."""
+    block, size = module.out_channels // module.groups, module.in_channels // module.groups
+    groups = torch.unique(keep // block)
+    if len(keep) != block * len(groups):
+        raise NetworkError(f"{name} is a grouped convolution, which loses whole filter groups only")
+    rows = keep
+    if isinstance(module, TRANSPOSED_TYPES):
+        rows = (groups[:, None] * size + torch.arange(size)).flatten()
+    _cut(module, ("weight",), 0, rows)
+    _cut(module, ("bias",), 0, keep)
+    module.groups = len(groups)
+    module.out_channels, module.in_channels = len(keep), size * len(groups)
+
+
+def _cut_recurrent(name: str, module: Recurrent, side: Side, gone: set[int]) -> None:
+    if side == "in":
+        _cut(module, ("weight_ih",), 1, _keep(name, module.input_size, gone))
+        return
+    keep = _keep(name, module.hidden_size, gone)
+    rows = (torch.arange(module.gates)[:, None] * module.hidden_size + keep).flatten()
+    _cut(module, ("weight_ih", "weight_hh", "bias_ih", "bias_hh"), 0, rows)
+    _cut(module, ("weight_hh",), 1, keep)
+
+
+def _cut_movement(name: str, module: nn.Module, dim: int, gone: set[int]) -> None:
+    """Sizes that count channels count those that are left."""
+    match module:
+        case Reshape():
+            sizes = list(module.sizes)
+            if sizes[dim] >= 0:
+                sizes[dim] = len(_keep(name, sizes[dim], gone))
+            module.sizes = tuple(sizes)
+        case Split():
+            ends = torch.tensor(module.sizes).cumsum(0).tolist()
+            starts = [0, *ends[:-1]]
+            module.sizes = tuple(
+                len(_keep(name, end - start, {g - start for g in gone if start <= g < end}))
+                for start, end in zip(starts, ends, strict=True)
+            )
+        case Take():
+            left = [position for position in module.positions if position not in gone]
+            if not left:
+                raise NetworkError(f"nothing would be left of {name}; keep at least one of its channels")
+            module.positions = tuple(position - sum(g < position for g in gone) for position in left)
+        case Pad():
+            last = module.size - module.after
+            module.before -= sum(g < module.before for g in gone)
+            module.after -= sum(g >= last for g in gone)
+            module.size -= len(gone)
 
 
 def _keep(name: str, count: int, gone: set[int]) -> Tensor:
@@ -126,29 +237,55 @@ def _keep(name: str, count: int, gone: set[int]) -> Tensor:
     return torch.tensor(keep)
 
 
-def _cut(module: nn.Module, attribute: str, dim: int, keep: Tensor) -> None:
-    value = getattr(module, attribute, None)
-    if value is None:
-        return
-    smaller = value.detach().index_select(dim, keep)
-    if isinstance(value, nn.Parameter):
-        setattr(module, attribute, nn.Parameter(smaller, requires_grad=value.requires_grad))
-    else:
-        setattr(module, attribute, smaller)
+def _cut(module: nn.Module, attributes: Sequence[str], dim: int, keep: Tensor) -> None:
+    for attribute in attributes:
+        value = getattr(module, attribute, None)
+        if value is None:
+            continue
+        smaller = value.detach().index_select(dim, keep)
+        if isinstance(value, nn.Parameter):
+            setattr(module, attribute, nn.Parameter(smaller, requires_grad=value.requires_grad))
+        else:
+            setattr(module, attribute, smaller)
 
 
 @torch.no_grad()
-def _silence(module: nn.Module, side: Side, positions: list[int]) -> None:
+def _silence(module: nn.Module, side: Side, dim: int, positions: list[int]) -> None:
     """Zero what `module` (a private copy) writes to, or reads from, `positions`."""
-    assert isinstance(module, SLICEABLE_TYPES)
-    if isinstance(module, _BATCH_NORMS):
-        for value in (module.weight, module.bias, module.running_mean):
-            if value is not None:
-                value[positions] = 0
-        return
-    depthwise = _is_depthwise(module)
-    dim = out_dim(module) if side == "out" or depthwise else 1 - out_dim(module)
     index = torch.tensor(positions)
-    module.weight.index_fill_(dim, index, 0)
-    if (side == "out" or depthwise) and module.bias is not None:
-        module.bias[positions] = 0
+    match module:
+        case nn.PReLU():
+            return  # what it reads is zero, and so is what it says
+        case Values():
+            module.value.index_fill_(dim, index, 0)
+            return
+        case nn.GroupNorm() | nn.LayerNorm():
+            _zero(module, ("weight", "bias"), index)
+            return
+        case _ if isinstance(module, _NORMS):
+            _zero(module, ("weight", "bias", "running_mean"), index)
+            return
+    weight = module.weight
+    assert isinstance(weight, Tensor)
+    silenced = weight.masked_fill(weights_of(module, side, set(positions)), 0)
+    write_weight(module, silenced)
+    if side == "out":
+        biases = _rows(module, side, set(positions))[0] if isinstance(module, Recurrent) else index
+        _zero(module, ("bias", "bias_ih", "bias_hh"), biases)
+
+
+def _zero(module: nn.Module, attributes: Sequence[str], index: Tensor) -> None:
+    for attribute in attributes:
+        value = getattr(module, attribute, None)
+        if value is not None:
+            value[index] = 0
+
+
+@torch.no_grad()
+def write_weight(module: nn.Module, weight: Tensor) -> None:
+    """Set the connections of a layer (a private copy)."""
+    if isinstance(module, Recurrent):
+        module.write(weight)
+    else:
+        assert isinstance(module.weight, Tensor)
+        module.weight.copy_(weight)

@@ -7,14 +7,14 @@ channel. A group's cut takes channels from some sides of some modules; the rest 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import accumulate
 
-from torch import nn
+from torch import Tensor, nn
 
-from analysis.network import TRANSPOSED_TYPES, Group, Network, Side
+from analysis.modules import Recurrent, Values
+from analysis.network import LAYER_TYPES, TRANSPOSED_TYPES, Group, Network, Side
 from analysis.pruning.selection import removal_count
-
-_BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
 @dataclass(frozen=True)
@@ -24,13 +24,15 @@ class Taking:
     group: str
     side: Side
     positions: tuple[int, ...]
+    dim: int = 0
 
 
 @dataclass(frozen=True)
 class Entry:
     """One module that groups cut: its channels and what they cost.
 
-    It has ``pair_parameters * outputs * inputs + output_parameters * outputs`` parameters, and MACs alike.
+    It has ``pair_parameters * outputs * inputs + output_parameters * outputs + square_parameters *
+    outputs²`` parameters (a recurrent layer reads its own outputs), and MACs alike.
     """
 
     module: str
@@ -41,28 +43,40 @@ class Entry:
     pair_macs: int
     output_macs: int
     takings: tuple[Taking, ...]
+    square_parameters: int = 0
+    square_macs: int = 0
 
 
 @dataclass(frozen=True)
 class Ledger:
-    """Counts of a network: of the modules that groups cut, and of everything else."""
+    """Counts of a network: of the modules that groups cut, and of everything else.
+
+    ``products[group][k]`` are the MACs outside of layers that go with a group's first k channels.
+    """
 
     entries: tuple[Entry, ...]
     sizes: Mapping[str, int]
+    floors: Mapping[str, int]
+    products: Mapping[str, tuple[int, ...]]
     other_parameters: int
     other_macs: int
 
     def count(self, ratios: Mapping[str, float]) -> tuple[int, int]:
         """Parameters and MACs when each group is cut by its ratio ({group: ratio})."""
-        gone = {g: removal_count(size, ratios.get(g, 0.0), "channel") for g, size in self.sizes.items()}
-        parameters, macs = self.other_parameters, self.other_macs
+        gone = {
+            group: removal_count(size, ratios.get(group, 0.0), "channel", self.floors[group])
+            for group, size in self.sizes.items()
+        }
+        parameters = self.other_parameters
+        macs = self.other_macs - sum(taken[gone[group]] for group, taken in self.products.items())
         for entry in self.entries:
             left = {"out": entry.outputs, "in": entry.inputs}
             for taking in entry.takings:
                 left[taking.side] -= taking.positions[gone[taking.group]]
-            pairs = left["out"] * left["in"]
+            pairs, squares = left["out"] * left["in"], left["out"] ** 2
             parameters += entry.pair_parameters * pairs + entry.output_parameters * left["out"]
-            macs += entry.pair_macs * pairs + entry.output_macs * left["out"]
+            parameters += entry.square_parameters * squares
+            macs += entry.pair_macs * pairs + entry.output_macs * left["out"] + entry.square_macs * squares
         return parameters, macs
 
 
@@ -81,35 +95,54 @@ def make_ledger(
     """
     groups = [network.group(name) for name in orders]
     cut = sorted({part.module for group in groups for part in group.slices})
-    entries = tuple(_entry(network, name, groups, orders, layer_macs.get(name, 0)) for name in cut)
-    dense = Ledger(entries, {group.name: group.size for group in groups}, 0, 0)
+    entries = tuple(
+        _entry(
+            network.module.get_submodule(name), name, _takings(name, groups, orders), layer_macs.get(name, 0)
+        )
+        for name in cut
+        if any(True for _ in network.module.get_submodule(name).parameters())  # else it costs nothing
+    )
+    products = {
+        group.name: tuple(accumulate((group.product_macs[c] for c in orders[group.name]), initial=0))
+        for group in groups
+        if group.product_macs
+    }
+    sizes = {group.name: group.size for group in groups}
+    dense = Ledger(entries, sizes, {group.name: group.floor for group in groups}, products, 0, 0)
     parameters, macs = dense.count({})
-    return Ledger(entries, dense.sizes, network.parameters() - parameters, layer_macs[""] - macs)
+    return replace(
+        dense, other_parameters=network.parameters() - parameters, other_macs=layer_macs[""] - macs
+    )
 
 
-def _entry(
-    network: Network,
-    name: str,
-    groups: list[Group],
-    orders: Mapping[str, tuple[int, ...]],
-    macs: int,
-) -> Entry:
-    module = network.module.get_submodule(name)
-    takings = tuple(
-        Taking(group.name, part.side, _cumulative(part.entries, orders[group.name]))
+def _takings(name: str, groups: list[Group], orders: Mapping[str, tuple[int, ...]]) -> tuple[Taking, ...]:
+    return tuple(
+        Taking(group.name, part.side, _cumulative(part.entries, orders[group.name]), part.dim)
         for group in groups
         for part in group.slices
         if part.module == name
     )
-    weight, bias = getattr(module, "weight", None), getattr(module, "bias", None)
-    biases = 0 if bias is None else 1
-    if isinstance(module, _BATCH_NORMS):
-        return Entry(name, module.num_features, 1, 0, biases + (weight is not None), 0, 0, takings)
-    assert weight is not None
+
+
+def _entry(module: nn.Module, name: str, takings: tuple[Taking, ...], macs: int) -> Entry:
+    if not isinstance(module, LAYER_TYPES):  # a normalisation, or values of their own: so much a channel
+        sizes = [parameter.numel() for parameter in module.parameters()]
+        outputs = module.value.shape[takings[0].dim] if isinstance(module, Values) else sizes[0]
+        return Entry(name, outputs, 1, 0, sum(sizes) // outputs, 0, 0, takings)
+    weight = module.weight
+    assert isinstance(weight, Tensor)
+    biases = 0 if getattr(module, "bias", None) is None else 1
+    if isinstance(module, Recurrent):
+        units, gates = module.hidden_size, module.gates
+        each = macs // (units * (module.input_size + units))
+        biases = 0 if module.bias_ih is None else 2 * gates
+        return Entry(name, units, module.input_size, gates, biases, each, 0, takings, gates, each)
+    if isinstance(module, nn.Embedding):
+        return Entry(name, module.embedding_dim, 1, 0, module.num_embeddings, 0, 0, takings)
+    if getattr(module, "groups", 1) > 1:  # each output has a kernel of its own over its block's inputs
+        outputs = int(module.out_channels)  # type: ignore[arg-type]
+        return Entry(name, outputs, 1, 0, weight.numel() // outputs + biases, 0, macs // outputs, takings)
     rows, columns = weight.shape[:2]
-    if getattr(module, "groups", 1) > 1:  # depthwise: every channel has a kernel of its own
-        kernel = weight[0].numel()
-        return Entry(name, rows, 1, 0, kernel + biases, 0, macs // rows, takings)
     outputs, inputs = (columns, rows) if isinstance(module, TRANSPOSED_TYPES) else (rows, columns)
     pairs = outputs * inputs
     return Entry(name, outputs, inputs, weight.numel() // pairs, biases, macs // pairs, 0, takings)

@@ -12,7 +12,8 @@ from torch import Tensor
 from analysis.errors import CriterionError, PlanError
 from analysis.importance.registry import find_criterion
 from analysis.importance.scores import Scores, group_scores, per_weight
-from analysis.network import Network, out_dim
+from analysis.network import Network
+from analysis.pruning.channels import weights_of
 from analysis.pruning.plan import Granularity, Plan, check_plan
 
 
@@ -59,16 +60,25 @@ def target_scores(scores: Scores, network: Network, target: str, granularity: Gr
 def ranking(scores: Scores, network: Network, target: str, granularity: Granularity) -> Tensor:
     """The target's weights or channels from the least important on, int32; ties go by position.
 
+    The best channel of each of a group's parts stands at the end, as one of them must stay.
+
     Kept for the last targets asked for, because a slider asks again and again; do not write to it.
     Errors as :func:`target_scores`.
     """
-    return torch.argsort(target_scores(scores, network, target, granularity), stable=True).int()
+    order = torch.argsort(target_scores(scores, network, target, granularity), stable=True).int()
+    parts = network.group(target).parts if granularity == "channel" else ()
+    if parts:
+        place = {channel: i for i, channel in enumerate(order.tolist())}
+        spared = torch.tensor(sorted({max(part, key=place.__getitem__) for part in parts}))
+        last = torch.isin(order, spared)
+        order = torch.cat([order[~last], order[last]])
+    return order
 
 
-def removal_count(size: int, ratio: float, granularity: Granularity) -> int:
-    """How many of `size` go at `ratio`: rounded to the nearest, and never the last channel."""
+def removal_count(size: int, ratio: float, granularity: Granularity, floor: int = 1) -> int:
+    """How many of `size` go at `ratio`: rounded to the nearest, and never the last `floor` channels."""
     count = int(ratio * size + 0.5)
-    return min(count, size - 1) if granularity == "channel" else min(count, size)
+    return min(count, size - floor) if granularity == "channel" else min(count, size)
 
 
 def select(network: Network, plan: Plan, scores: Scores) -> Selection:
@@ -91,7 +101,8 @@ def select(network: Network, plan: Plan, scores: Scores) -> Selection:
     weights: dict[str, Tensor] = {}
     for cut in plan.cuts:
         order = ranking(scores, network, cut.target, cut.granularity)
-        least = order[: removal_count(len(order), cut.ratio, cut.granularity)].long()
+        floor = network.group(cut.target).floor if cut.granularity == "channel" else 0
+        least = order[: removal_count(len(order), cut.ratio, cut.granularity, floor)].long()
         if cut.granularity == "channel":
             channels[cut.target] = tuple(sorted(least.tolist()))
         else:
@@ -112,9 +123,7 @@ def removed_weights(network: Network, selection: Selection) -> dict[str, Tensor]
             if part.module not in masks:
                 continue
             module = network.module.get_submodule(part.module)
-            positions = torch.tensor(sorted(part.positions(channels)), dtype=torch.long)
-            dim = out_dim(module) if part.side == "out" else 1 - out_dim(module)
-            masks[part.module].index_fill_(dim, positions, True)
+            masks[part.module] |= weights_of(module, part.side, part.positions(channels))
     return masks
 
 

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
-from analysis.network import LAYER_TYPES, Network, replace_modules
+from analysis.network import Network, replace_modules
+from analysis.pruning.channels import write_weight
 
 
 def zero_weights(network: Network, masks: Mapping[str, Tensor]) -> Network:
@@ -23,7 +24,6 @@ def zeroed_modules(network: Network, masks: Mapping[str, Tensor]) -> dict[str, n
     changed: dict[str, nn.Module] = {}
     for name, mask in masks.items():
         layer = copy.deepcopy(network.module.get_submodule(name))
-        assert isinstance(layer, LAYER_TYPES)
-        layer.weight.data.masked_fill_(mask, 0)
+        write_weight(layer, network.weight(name).masked_fill(mask, 0))
         changed[name] = layer
     return changed

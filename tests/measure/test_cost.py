@@ -165,7 +165,8 @@ PROJECTION, PRODUCTS, HEAD = 5 * 8 * 24, 2 * 5 * 5 * 8, 8 * 3
 def test_multihead_attention_is_counted_with_its_two_products(need_weights):
     found = _cost(_Attention(need_weights), 5, 8)
     assert found.macs == PROJECTION + PRODUCTS + 5 * 8 * 8 + HEAD
-    assert found.layer_macs == {"head": HEAD}  # attention is no prunable layer
+    own = {"attention.in_proj": PROJECTION, "attention.out_proj": 5 * 8 * 8}
+    assert found.layer_macs == own | {"head": HEAD}
 
 
 def test_fused_attention_is_counted():

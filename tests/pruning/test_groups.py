@@ -8,6 +8,7 @@ from torch import nn
 
 import sample_models
 from analysis.network import Slice
+from analysis.pruning.channels import remove_channels
 from analysis.pruning.groups import find_groups, with_groups
 from analysis.tracing import trace
 from sample_models.architectures import LeNet, LeNetConfig, ResNet, ResNetConfig
@@ -118,18 +119,38 @@ def test_depthwise_belongs_to_what_it_reads():
     assert {part.module for part in net.group("stem").slices} == {"stem", "depthwise", "bn", "point"}
 
 
-@pytest.mark.parametrize(
-    "norm", [nn.GroupNorm(2, 4), nn.LayerNorm([4, 4, 4]), nn.InstanceNorm2d(4, affine=True)], ids=repr
-)
-def test_a_normalisation_over_channels_is_refused_with_its_reason(norm):
+def normed(norm):
     module = nn.Sequential(
         nn.Conv2d(1, 4, 3), norm, nn.ReLU(), nn.Conv2d(4, 3, 1), nn.ReLU(), nn.Flatten(), nn.Linear(48, 2)
     )
     net = load(randomise(module), (1, 6, 6))
-    group = net.group("0")
-    assert group.verdict == "refused"
-    assert f"1 ({type(norm).__name__})" in group.reason
     assert net.group("3").verdict == "exact"
+    return net
+
+
+def test_a_normalisation_with_positions_is_refused_with_its_reason():
+    group = normed(nn.LayerNorm([4, 4, 4])).group("0")
+    assert group.verdict == "refused"
+    assert "1 normalises them together with positions" in group.reason
+
+
+def test_a_group_normalisation_loses_whole_groups_exactly():
+    net = normed(nn.GroupNorm(2, 4))
+    group = net.group("0")
+    assert (group.verdict, group.size) == ("exact", 2)
+    assert {p.entries for p in group.slices if p.module in ("0", "1")} == {((0, 1), (2, 3))}
+    assert remove_channels(net, [(group, (0,))]).module.get_submodule("1").num_groups == 1
+
+
+def test_an_instance_normalisation_loses_channels_exactly():
+    group = normed(nn.InstanceNorm2d(4, affine=True)).group("0")
+    assert (group.verdict, group.size) == ("exact", 4)
+
+
+def test_one_normalisation_over_all_channels_is_approximate():
+    group = normed(nn.GroupNorm(1, 4)).group("0")
+    assert (group.verdict, group.size) == ("approximate", 4)
+    assert group.deviation > 0 and "1 normalises over the channels that are left" in group.reason
 
 
 def test_a_single_channel_is_refused():
@@ -138,14 +159,14 @@ def test_a_single_channel_is_refused():
     assert "single channel" in net.group("0").reason
 
 
-def test_a_hard_coded_shape_is_refused():
+def test_a_hard_coded_shape_follows_its_channels():
     class Fixed(FlatNet):
         def forward(self, x):
             return self.head(self.act2(self.fc(self.act(self.conv(x)).view(-1, 100))))
 
     net = load(randomise(Fixed()), (1, 7, 7))
-    assert net.group("conv").verdict == "refused"
-    assert "does not run" in net.group("conv").reason
+    assert net.group("conv").verdict == "exact"
+    assert {p.entries for p in net.group("conv").slices if p.module == "view"} == {single(4, 25)}
     assert net.group("fc").verdict == "exact"
 
 

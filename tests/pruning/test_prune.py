@@ -205,9 +205,9 @@ def test_all_channels_at_once_are_refused(net):
 
 
 def test_what_cannot_be_cut_is_refused():
-    net = load(nn.Sequential(nn.Conv2d(1, 4, 1), nn.GroupNorm(2, 4), nn.Conv2d(4, 2, 1)), (1, 3, 3))
+    net = load(nn.Sequential(nn.Conv2d(1, 4, 1), nn.LocalResponseNorm(2), nn.Conv2d(4, 2, 1)), (1, 3, 3))
     group = Group("0", ("0",), 4, (Slice("1", "out", ((0,), (1,), (2,), (3,))),))
-    with pytest.raises(NetworkError, match=r"1 \(GroupNorm\) cannot be cut"):
+    with pytest.raises(NetworkError, match=r"1 \(LocalResponseNorm\) cannot be cut"):
         remove_channels(net, [(group, (0,))])
 
 
