@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from threading import Lock, RLock
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from analysis.datasets import Split
 from analysis.errors import NetworkError
@@ -29,14 +29,13 @@ from analysis.measure.anytime import (
     regression_mean,
     standardised,
 )
-from analysis.measure.quality import Evaluation, Interval, evaluate
+from analysis.measure.quality import Evaluation, Interval, assess, evaluate
 from analysis.network import Network
-from analysis.prefix import Grip, PrefixCache, group_grip, layer_grip
-from analysis.pruning.channels import cut_modules
+from analysis.prefix import Grip, PrefixCache, group_grip, group_start, layer_grip
 from analysis.pruning.plan import Cut, Plan
+from analysis.pruning.prune import changed_modules
 from analysis.pruning.selection import Selection, select
-from analysis.pruning.weights import zeroed_modules
-from analysis.tasks import Task, predictions
+from analysis.tasks import Task, confidences
 
 _EXAMPLES_PER_CLASS = 6  # fewer in the first look would not tell the classes apart
 
@@ -99,8 +98,9 @@ class Gauge:
         turn: Turn = nullcontext,
         seed: int = 0,
     ) -> None:
-        self.network, self.split, self.task = network, split, task
+        self.network, self.split = network, split
         self.dense = dense or evaluate(network, split, task)
+        self.task = task = self.dense.task  # it knows by now what the outputs mean
         layout = calibrate(network, split.inputs)
         self.program = compile_network(network, layout)
         self.order = torch.randperm(len(split), generator=torch.Generator().manual_seed(seed))
@@ -143,8 +143,8 @@ class Gauge:
             1965): it is narrower, but those before it do not count.
         """
         selection = Selection() if plan.is_dense or scores is None else select(self.network, plan, scores)
-        program = self.program.with_modules(_changed(self.network, selection))
-        path = self._path(plan, selection, program, hand) if hand in plan.ratios else None
+        program = self.program.with_modules(changed_modules(self.network, selection))
+        path = self._path(plan, selection, program, hand) if hand else None
         covariates = self.covariates
         if near is not None:
             merits = self.task.merits(near.outputs, self.split.targets)[self.order]
@@ -154,7 +154,7 @@ class Gauge:
     @property
     def floor(self) -> float:
         """What guessing gets: an even share of the classes, or the R² of always saying the mean."""
-        return 1 / self.dense.outputs.shape[1] if self.task.is_classification else 0.0
+        return 1 / self.dense.classes if self.task.is_classification else 0.0
 
     def dense_reading(self) -> Reading:
         """The dense network's, exact."""
@@ -196,13 +196,12 @@ class Gauge:
         """The first step that a cut changes."""
         if cut.granularity == "weight":
             return self.program.first_step(cut.target)
-        slices = self.network.group(cut.target).slices
-        return min(self.program.first_step(part.module) for part in slices)
+        return group_start(self.program, self.network.group(cut.target))
 
     def _path(self, plan: Plan, selection: Selection, program: Program, hand: str) -> Path | None:
-        if not self.program.can_resume:
-            return None
-        mine = next(cut for cut in plan.cuts if cut.target == hand)
+        mine = next((cut for cut in plan.cuts if cut.target == hand), None)
+        if mine is None or plan.granularity is None or not self.program.can_resume:
+            return None  # with both weights and channels cut, a layer is changed at two granularities
         others = [cut for cut in plan.cuts if cut != mine]
         grip = self._grip(mine)
         if grip.drops_channels and any(grip.is_shared_with(self.network.group(c.target)) for c in others):
@@ -212,7 +211,7 @@ class Gauge:
         before = frozenset(cut for cut in others if self._first_step(cut) < grip.cut)
         if grip.drops_channels:
             channels = {cut.target: selection.channels[cut.target] for cut in before}
-            program = self.program.with_modules(_changed(self.network, Selection(channels)))
+            program = self.program.with_modules(changed_modules(self.network, Selection(channels)))
         else:
             grip = dataclasses.replace(grip, drops=(None,) * len(program.live(grip.cut)))
         with self._lock:
@@ -315,8 +314,7 @@ class Run:
         shuffled = torch.cat(self._outputs)
         outputs = torch.empty_like(shuffled)
         outputs[gauge.order] = shuffled
-        losses = gauge.task.losses(outputs, gauge.split.targets)
-        return Evaluation(gauge.task, gauge.split, outputs, predictions(gauge.task, outputs), losses)
+        return assess(gauge.task, gauge.split, outputs)
 
     def _read(self) -> Reading:
         gauge = self._gauge
@@ -333,12 +331,6 @@ class Run:
         dense = gauge.dense_headline
         change = Interval(value.value - dense, value.low - dense, value.high - dense)
         return Reading(value, change, self._seen, len(gauge.order))
-
-
-def _changed(network: Network, selection: Selection) -> Mapping[str, nn.Module]:
-    if selection.weights:
-        return zeroed_modules(network, selection.weights)
-    return cut_modules(network, [(network.group(name), c) for name, c in selection.channels.items()])
 
 
 def _mark(selection: Selection, target: str) -> Hashable:
@@ -364,10 +356,8 @@ def _known_columns(dense: Evaluation, merits: Tensor) -> list[Tensor]:
     """What the dense network tells of each example: right or wrong, how surely, and of which class."""
     if not dense.task.is_classification:
         return [merits, dense.answers]
-    classes = dense.outputs.shape[1]
-    if classes < 2:
-        return [merits]
-    top = torch.softmax(dense.outputs.double(), dim=1).topk(2, dim=1).values
+    classes = dense.classes
+    top = confidences(dense.task, dense.outputs.double()).topk(2, dim=1).values
     margin = top[:, 0] - top[:, 1]
     columns = [merits, margin, merits * margin]
     if classes <= FIRST_LOOK // _EXAMPLES_PER_CLASS:

@@ -96,13 +96,18 @@ def layer_grip(program: Program, layer: str) -> Grip:
     return Grip(program.first_step(layer))
 
 
+def group_start(program: Program, group: Group) -> int:
+    """The first step that cutting a group's channels changes."""
+    return min(program.first_step(part.module) for part in group.slices)
+
+
 def group_grip(network: Network, program: Program, group: Group) -> Grip:
     """Where cutting a group's channels takes hold, at its first reader if that is found to be exact.
 
     Half of the channels are removed, and the answers to random inputs compared with a full run; if they
     differ, the grip is at the first module that changes at all.
     """
-    first = min(program.first_step(part.module) for part in group.slices)
+    first = group_start(program, group)
     readers = [part for part in group.slices if part.side == "in"]
     if not readers:
         return Grip(first)

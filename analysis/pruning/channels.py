@@ -6,7 +6,7 @@ Both work on copies of the modules they change; everything else is shared with t
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -48,31 +48,43 @@ def mask_channels(network: Network, channels: Channels) -> Network:
     return replace_modules(network, silent_modules(network, channels))
 
 
-def cut_modules(network: Network, channels: Channels) -> dict[str, nn.Module]:
-    """Smaller copies of the modules that lose channels, by name; errors as :func:`remove_channels`."""
+def cut_modules(
+    network: Network, channels: Channels, changed: Mapping[str, nn.Module] | None = None
+) -> dict[str, nn.Module]:
+    """Smaller copies of the modules that lose channels, by name; errors as :func:`remove_channels`.
+
+    Modules that are `changed` already (weights set to zero) are taken from there.
+    """
     modules: dict[str, nn.Module] = {}
     for (name, side, dim), gone in _positions(channels).items():
         if name not in modules:
-            modules[name] = copy.deepcopy(network.module.get_submodule(name))
+            modules[name] = copy.deepcopy(_current(network, changed, name))
         _cut_module(name, modules[name], side, dim, gone)
     return modules
 
 
-def silent_modules(network: Network, channels: Channels) -> dict[str, nn.Module]:
+def silent_modules(
+    network: Network, channels: Channels, changed: Mapping[str, nn.Module] | None = None
+) -> dict[str, nn.Module]:
     """Copies, in full shape, of the modules that write or read the channels, with these silenced.
 
     Weights, biases and scales that produce the channels are zero, and so are the weights that read them:
-    where f(0) is not 0 (sigmoid) a silent producer alone would not do.
+    where f(0) is not 0 (sigmoid) a silent producer alone would not do. `changed` as in
+    :func:`cut_modules`.
     """
     modules: dict[str, nn.Module] = {}
     for (name, side, dim), gone in _positions(channels).items():
-        module = modules.get(name, network.module.get_submodule(name))
+        module = modules.get(name, _current(network, changed, name))
         if isinstance(module, MOVEMENTS):
             continue
         if name not in modules:
             modules[name] = module = copy.deepcopy(module)
         _silence(module, side, dim, sorted(gone))
     return modules
+
+
+def _current(network: Network, changed: Mapping[str, nn.Module] | None, name: str) -> nn.Module:
+    return changed[name] if changed and name in changed else network.module.get_submodule(name)
 
 
 def weights_of(module: nn.Module, side: Side, positions: set[int]) -> Tensor:

@@ -6,11 +6,11 @@ import json
 import math
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 from analysis.errors import PlanError
-from analysis.network import Network
+from analysis.network import Group, Network
 
 Granularity = Literal["weight", "channel"]
 GRANULARITIES: tuple[Granularity, ...] = get_args(Granularity)
@@ -45,12 +45,13 @@ class Cut:
 class Plan:
     """A criterion and its cuts for one network.
 
-    Cuts are kept sorted and without zeros, so that equal plans are equal objects.
+    Cuts are kept sorted and without zeros, so that equal plans are equal objects. Channels go first; cuts
+    of weights then remove a share of what the channels have left.
 
     Raises
     ------
     PlanError
-        If a target is cut twice or weights and channels are mixed.
+        If a target is cut twice at one granularity.
     """
 
     network: str
@@ -58,12 +59,10 @@ class Plan:
     cuts: tuple[Cut, ...] = ()
 
     def __post_init__(self) -> None:
-        counts = Counter(cut.target for cut in self.cuts)
-        twice = sorted(name for name, count in counts.items() if count > 1)
+        counts = Counter((cut.target, cut.granularity) for cut in self.cuts)
+        twice = sorted({target for (target, _), count in counts.items() if count > 1})
         if twice:
             raise PlanError(f"The plan cuts {_some(twice)} twice; give each target one cut.")
-        if len({cut.granularity for cut in self.cuts}) > 1:
-            raise PlanError("The plan mixes weight and channel cuts; use one granularity in a plan.")
         object.__setattr__(self, "cuts", tuple(sorted(cut for cut in self.cuts if cut.ratio > 0)))
 
     @property
@@ -73,13 +72,22 @@ class Plan:
 
     @property
     def granularity(self) -> Granularity | None:
-        """What its cuts remove; None for the dense plan."""
-        return self.cuts[0].granularity if self.cuts else None
+        """What its cuts remove; None if nothing, or both weights and channels."""
+        found = {cut.granularity for cut in self.cuts}
+        return found.pop() if len(found) == 1 else None
 
     @property
     def ratios(self) -> dict[str, float]:
-        """Ratio removed of each target that is cut."""
+        """Ratio removed of each target of a plan of one granularity."""
         return {cut.target: cut.ratio for cut in self.cuts}
+
+    def ratios_of(self, granularity: Granularity) -> dict[str, float]:
+        """Ratio removed of each target that is cut at a granularity."""
+        return {cut.target: cut.ratio for cut in self.cuts if cut.granularity == granularity}
+
+    def only(self, granularity: Granularity) -> Plan:
+        """The plan with its cuts of one granularity alone."""
+        return replace(self, cuts=tuple(cut for cut in self.cuts if cut.granularity == granularity))
 
 
 def make_plan(
@@ -93,6 +101,31 @@ def make_plan(
     )
     check_plan(plan, network)
     return plan
+
+
+def recut(
+    plan: Plan, network: Network, criterion: str, granularity: Granularity, ratios: Mapping[str, float]
+) -> Plan:
+    """`plan` with its cuts of one granularity replaced by `ratios`, under a criterion; the others stay."""
+    kept = tuple(cut for cut in plan.cuts if cut.granularity != granularity)
+    fresh = make_plan(network, criterion, granularity, ratios)
+    return replace(fresh, cuts=(*kept, *fresh.cuts))
+
+
+def rounded(network: Network, ratios: Mapping[str, float], multiple: int) -> dict[str, float]:
+    """Ratios of groups changed to the nearest at which a multiple of `multiple` channels is kept.
+
+    Processors work in such steps: 33 channels may cost as much as 40. Heads and filter groups are counted
+    as they are, and a group without so many channels is left whole.
+    """
+    return {target: _rounded(network.group(target), ratio, multiple) for target, ratio in ratios.items()}
+
+
+def _rounded(group: Group, ratio: float, multiple: int) -> float:
+    if multiple <= 1 or group.unit != "channel" or ratio == 0:
+        return ratio
+    steps = max(1, round((1 - ratio) * group.size / multiple))
+    return 1 - min(group.size, steps * multiple) / group.size
 
 
 def uniform_plan(network: Network, criterion: str, granularity: Granularity, ratio: float) -> Plan:
@@ -130,10 +163,11 @@ def check_plan(plan: Plan, network: Network) -> None:
             raise PlanError(f"{cut.target} keeps its channels: {group.reason}.")
     unknown = _unknown(plan, network)
     if unknown:
-        kind = "layer" if plan.granularity == "weight" else "group of coupled layers"
+        granularity = next(cut.granularity for cut in plan.cuts if cut.target in unknown)
+        kind = "layer" if granularity == "weight" else "group of coupled layers"
         raise PlanError(
             f"{network.name} has no {kind} called {_some(unknown)}. It has: "
-            f"{', '.join(targets(network, plan.cuts[0].granularity)) or 'none'}."
+            f"{', '.join(targets(network, granularity)) or 'none'}."
         )
 
 
@@ -196,8 +230,8 @@ def _field(content: dict[str, Any], name: str, kind: type) -> Any:
 
 
 def _unknown(plan: Plan, network: Network) -> list[str]:
-    known = set(targets(network, plan.granularity)) if plan.granularity else set()
-    return [cut.target for cut in plan.cuts if cut.target not in known]
+    known = {granularity: set(targets(network, granularity)) for granularity in GRANULARITIES}
+    return [cut.target for cut in plan.cuts if cut.target not in known[cut.granularity]]
 
 
 def _some(names: list[str]) -> str:

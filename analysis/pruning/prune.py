@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from torch import nn
+
 from analysis.errors import CriterionError
 from analysis.importance.registry import find_criterion, score
 from analysis.importance.scores import Scores
-from analysis.network import Network
-from analysis.pruning.channels import mask_channels, remove_channels
+from analysis.network import Network, replace_modules
+from analysis.pruning.channels import Channels, cut_modules, silent_modules
 from analysis.pruning.plan import Plan, check_plan
 from analysis.pruning.selection import Selection, select
-from analysis.pruning.weights import zero_weights
+from analysis.pruning.weights import zeroed_modules
 
 
 def prune(network: Network, plan: Plan, scores: Scores | None = None) -> Network:
     """Carry out a plan.
 
-    Channel cuts give a physically smaller network, weight cuts one with zeros. `network` is not
+    Channel cuts give a physically smaller network, weight cuts one with zeros; a plan may do both. `network` is not
     modified, and the same plan and scores always give the same result.
 
     Parameters
@@ -39,16 +41,23 @@ def prune(network: Network, plan: Plan, scores: Scores | None = None) -> Network
 
 def remove(network: Network, selection: Selection) -> Network:
     """Remove exactly what `selection` names."""
-    if selection.weights:
-        return zero_weights(network, selection.weights)
-    return remove_channels(network, [(network.group(n), c) for n, c in selection.channels.items()])
+    return replace_modules(network, changed_modules(network, selection))
+
+
+def changed_modules(network: Network, selection: Selection) -> dict[str, nn.Module]:
+    """The modules that change when `selection` goes, by name: weights set to zero, then channels cut."""
+    zeroed = zeroed_modules(network, selection.weights)
+    return zeroed | cut_modules(network, _channels(network, selection), zeroed)
 
 
 def masked_twin(network: Network, selection: Selection) -> Network:
     """The network in its full shape with the same selection silenced instead of removed."""
-    if selection.weights:
-        return zero_weights(network, selection.weights)
-    return mask_channels(network, [(network.group(n), c) for n, c in selection.channels.items()])
+    zeroed = zeroed_modules(network, selection.weights)
+    return replace_modules(network, zeroed | silent_modules(network, _channels(network, selection), zeroed))
+
+
+def _channels(network: Network, selection: Selection) -> Channels:
+    return [(network.group(name), channels) for name, channels in selection.channels.items()]
 
 
 def _scores_without_data(network: Network, plan: Plan) -> Scores:

@@ -21,8 +21,8 @@ from analysis.pruning.plan import Granularity, Plan, check_plan
 class Selection:
     """What a plan removes.
 
-    ``channels[group]`` are channel indices; ``weights[layer]`` is a mask of the weight's shape, True
-    where the weight goes.
+    ``channels[group]`` are channel indices; ``weights[layer]`` is a mask of the dense weight's shape, True
+    where a weight goes that no channel takes along.
     """
 
     channels: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
@@ -82,7 +82,9 @@ def removal_count(size: int, ratio: float, granularity: Granularity, floor: int 
 
 
 def select(network: Network, plan: Plan, scores: Scores) -> Selection:
-    """The least important channels or weights of each target; ties go by position.
+    """The least important channels of each group, then the least important weights of what they leave.
+
+    Ties go by position.
 
     Raises
     ------
@@ -98,18 +100,23 @@ def select(network: Network, plan: Plan, scores: Scores) -> Selection:
             f"scores of {scores.network}."
         )
     channels: dict[str, tuple[int, ...]] = {}
+    for target, ratio in plan.ratios_of("channel").items():
+        order = ranking(scores, network, target, "channel")
+        count = removal_count(len(order), ratio, "channel", network.group(target).floor)
+        channels[target] = tuple(sorted(order[:count].tolist()))
+    gone = removed_weights(network, Selection(channels)) if channels else {}
     weights: dict[str, Tensor] = {}
-    for cut in plan.cuts:
-        order = ranking(scores, network, cut.target, cut.granularity)
-        floor = network.group(cut.target).floor if cut.granularity == "channel" else 0
-        least = order[: removal_count(len(order), cut.ratio, cut.granularity, floor)].long()
-        if cut.granularity == "channel":
-            channels[cut.target] = tuple(sorted(least.tolist()))
-        else:
-            mask = torch.zeros(len(order), dtype=torch.bool)
-            mask[least] = True
-            weights[cut.target] = mask.reshape(network.layer(cut.target).shape)
+    for target, ratio in plan.ratios_of("weight").items():
+        order = left_order(ranking(scores, network, target, "weight"), gone.get(target))
+        mask = torch.zeros(network.weight(target).numel(), dtype=torch.bool)
+        mask[order[: removal_count(len(order), ratio, "weight")].long()] = True
+        weights[target] = mask.reshape(network.layer(target).shape)
     return Selection(channels, weights)
+
+
+def left_order(order: Tensor, gone: Tensor | None) -> Tensor:
+    """The order of a layer's weights without those that have gone with channels (a mask of its shape)."""
+    return order if gone is None else order[~gone.flatten()[order.long()]]
 
 
 def removed_weights(network: Network, selection: Selection) -> dict[str, Tensor]:

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from analysis.errors import PlanError
-from analysis.pruning.plan import Cut, Plan, check_plan, make_plan, targets, uniform_plan
+from analysis.pruning.plan import Cut, Plan, check_plan, make_plan, recut, rounded, targets, uniform_plan
 from analysis.tracing import trace
 from tests.networks import ConvNet, Mlp, architecture, load, randomise
 
@@ -86,9 +86,31 @@ def test_a_target_cut_twice():
         )
 
 
-def test_mixed_granularities():
-    with pytest.raises(PlanError, match="mixes weight and channel"):
-        Plan("n", "l1", (Cut("a", "weight", 0.5), Cut("b", "channel", 0.5)))
+def test_weights_and_channels_in_one_plan(net):
+    plan = Plan("conv", "l1", (Cut("conv1", "weight", 0.5), Cut("conv1", "channel", 0.25)))
+    assert plan.granularity is None and not plan.is_dense
+    assert plan.ratios_of("weight") == {"conv1": 0.5} and plan.ratios_of("channel") == {"conv1": 0.25}
+    assert plan.only("channel") == make_plan(net, "l1", "channel", {"conv1": 0.25})
+    check_plan(plan, net)
+    head = Plan("conv", "l1", (Cut("conv1", "weight", 0.5), Cut("head", "channel", 0.25)))
+    with pytest.raises(PlanError, match="head keeps its channels"):
+        check_plan(head, net)
+
+
+def test_recut_replaces_one_granularity(net):
+    plan = make_plan(net, "l1", "channel", {"conv1": 0.5})
+    both = recut(plan, net, "l2", "weight", {"head": 0.3})
+    assert both == Plan("conv", "l2", (Cut("conv1", "channel", 0.5), Cut("head", "weight", 0.3)))
+    assert recut(both, net, "l2", "weight", {}) == Plan("conv", "l2", plan.cuts)
+    assert recut(both, net, "l2", "channel", {"conv2": 0.2}).ratios_of("weight") == {"head": 0.3}
+
+
+def test_rounded_keeps_multiples(net):
+    # 6 and 8 channels: kept 4 of 6, and 4 of 8; a ratio of 0 stays, and what is too small is left alone
+    assert rounded(net, {"conv1": 0.4, "conv2": 0.6}, 4) == {"conv1": pytest.approx(1 / 3), "conv2": 0.5}
+    assert rounded(net, {"conv1": 0.0, "conv2": 0.99}, 4) == {"conv1": 0.0, "conv2": 0.5}
+    assert rounded(net, {"conv1": 0.4}, 16) == {"conv1": 0.0}  # 6 channels cannot be kept in sixteens
+    assert rounded(net, {"conv1": 0.4}, 1) == {"conv1": 0.4}
 
 
 def test_targets(net):

@@ -137,9 +137,11 @@ def test_a_duplicate_target():
         from_json(json.dumps(document(cuts=[cut(), cut(ratio=0.1)])))
 
 
-def test_mixed_granularities():
-    with pytest.raises(PlanError, match="mixes"):
-        from_json(json.dumps(document(cuts=[cut(), cut(target="b", granularity="channel")])))
+def test_weights_and_channels_in_one_plan():
+    text = json.dumps(document(cuts=[cut(), cut(granularity="channel")]))
+    plan = from_json(text)
+    assert {c.granularity for c in plan.cuts} == {"weight", "channel"}
+    assert from_json(to_json(plan)) == plan
 
 
 def test_an_integer_ratio_is_a_number():

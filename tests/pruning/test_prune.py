@@ -254,3 +254,23 @@ def test_tied_weights_are_pruned_where_they_are_read():
     net = load(randomise(Tied()), (8,))
     pruned = prune(net, make_plan(net, "l1", "weight", {"encoder": 0.5}))
     assert int((pruned.weight("encoder") == 0).sum()) == 16
+
+
+def test_weights_go_from_what_the_channels_leave(net):
+    """By hand: cut the channels, then rank what is left of each layer by the dense scores."""
+    scores = score(net, "l2")
+    cuts = (Cut("conv1", "channel", 0.5), Cut("conv2", "weight", 0.4), Cut("conv1", "weight", 0.25))
+    plan = Plan("conv", "l2", cuts)
+    before = snapshot(net.module)
+    pruned, smaller = prune(net, plan, scores), prune(net, plan.only("channel"), scores)
+    assert same(before, snapshot(net.module))
+    for name, ratio in (("conv2", 0.4), ("conv1", 0.25), ("head", 0.0)):
+        left = smaller.weight(name)
+        count = int(ratio * left.numel() + 0.5)
+        threshold = left.abs().flatten().sort().values[count]
+        expected = torch.where(left.abs() < threshold, 0.0, left)
+        assert torch.equal(pruned.weight(name), expected), name
+    twin = masked_twin(net, select(net, plan, scores))
+    inputs = torch.randn(6, 2, 5, 5, generator=torch.Generator().manual_seed(2))
+    with torch.no_grad():
+        torch.testing.assert_close(pruned.module(inputs), twin.module(inputs))
