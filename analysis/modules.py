@@ -140,18 +140,12 @@ class Recurrent(nn.Module):
 
     @property
     def weight(self) -> Tensor:
-        """All its connections, (gates * hidden, features + hidden): a copy, written back by :meth:`write`."""
+        """All its connections, (gates * hidden, features + hidden): a copy; :meth:`parts` says where it comes from."""
         return torch.cat([self.weight_ih, self.weight_hh], dim=1)
 
     def parts(self, weight: Tensor) -> dict[str, Tensor]:
         """The parameters, by name, that together are `weight` (as :attr:`weight`)."""
         return {"weight_ih": weight[:, : self.input_size], "weight_hh": weight[:, self.input_size :]}
-
-    @torch.no_grad()
-    def write(self, weight: Tensor) -> None:
-        """Set all connections."""
-        for name, part in self.parts(weight).items():
-            getattr(self, name).copy_(part)
 
     def forward(self, values: Tensor) -> Tensor:
         time = 1 if self.batch_first else 0

@@ -23,6 +23,7 @@ from analysis.network import (
     Side,
     out_dim,
     replace_modules,
+    weight_parameters,
 )
 
 _INSTANCE_NORMS = (nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d)
@@ -58,7 +59,7 @@ def cut_modules(
     modules: dict[str, nn.Module] = {}
     for (name, side, dim), gone in _positions(channels).items():
         if name not in modules:
-            modules[name] = copy.deepcopy(_current(network, changed, name))
+            modules[name] = private(_current(network, changed, name))
         _cut_module(name, modules[name], side, dim, gone)
     return modules
 
@@ -78,7 +79,7 @@ def silent_modules(
         if isinstance(module, MOVEMENTS):
             continue
         if name not in modules:
-            modules[name] = module = copy.deepcopy(module)
+            modules[name] = module = private(module)
         _silence(module, side, dim, sorted(gone))
     return modules
 
@@ -136,7 +137,7 @@ def _cut_module(name: str, module: nn.Module, side: Side, dim: int, gone: set[in
             module.num_groups = module.num_channels // block
         case nn.GroupNorm():
             _cut_norm(name, module, "num_channels", gone)
-        case nn.LayerNorm():
+        case nn.LayerNorm() | nn.RMSNorm():
             keep = _keep(name, module.normalized_shape[0], gone)
             _cut(module, ("weight", "bias"), 0, keep)
             module.normalized_shape = (len(keep),)
@@ -254,14 +255,9 @@ def _cut(module: nn.Module, attributes: Sequence[str], dim: int, keep: Tensor) -
         value = getattr(module, attribute, None)
         if value is None:
             continue
-        smaller = value.detach().index_select(dim, keep)
-        if isinstance(value, nn.Parameter):
-            setattr(module, attribute, nn.Parameter(smaller, requires_grad=value.requires_grad))
-        else:
-            setattr(module, attribute, smaller)
+        _put(module, attribute, value.detach().index_select(dim, keep))
 
 
-@torch.no_grad()
 def _silence(module: nn.Module, side: Side, dim: int, positions: list[int]) -> None:
     """Zero what `module` (a private copy) writes to, or reads from, `positions`."""
     index = torch.tensor(positions)
@@ -269,9 +265,9 @@ def _silence(module: nn.Module, side: Side, dim: int, positions: list[int]) -> N
         case nn.PReLU():
             return  # what it reads is zero, and so is what it says
         case Values():
-            module.value.index_fill_(dim, index, 0)
+            _put(module, "value", module.value.detach().index_fill(dim, index, 0))
             return
-        case nn.GroupNorm() | nn.LayerNorm():
+        case nn.GroupNorm() | nn.LayerNorm() | nn.RMSNorm():
             _zero(module, ("weight", "bias"), index)
             return
         case _ if isinstance(module, _NORMS):
@@ -279,8 +275,7 @@ def _silence(module: nn.Module, side: Side, dim: int, positions: list[int]) -> N
             return
     weight = module.weight
     assert isinstance(weight, Tensor)
-    silenced = weight.masked_fill(weights_of(module, side, set(positions)), 0)
-    write_weight(module, silenced)
+    write_weight(module, weight.detach().masked_fill(weights_of(module, side, set(positions)), 0))
     if side == "out":
         biases = _rows(module, side, set(positions))[0] if isinstance(module, Recurrent) else index
         _zero(module, ("bias", "bias_ih", "bias_hh"), biases)
@@ -290,14 +285,25 @@ def _zero(module: nn.Module, attributes: Sequence[str], index: Tensor) -> None:
     for attribute in attributes:
         value = getattr(module, attribute, None)
         if value is not None:
-            value[index] = 0
+            _put(module, attribute, value.detach().index_fill(0, index, 0))
 
 
-@torch.no_grad()
 def write_weight(module: nn.Module, weight: Tensor) -> None:
-    """Set the connections of a layer (a private copy)."""
-    if isinstance(module, Recurrent):
-        module.write(weight)
-    else:
-        assert isinstance(module.weight, Tensor)
-        module.weight.copy_(weight)
+    """Set the connections of a layer (made by :func:`private`)."""
+    for name, values in weight_parameters(module, weight).items():
+        _put(module, name, values)
+
+
+def private(module: nn.Module) -> nn.Module:
+    """A copy of a module that may be given other parameters; until then they are shared, not copied."""
+    twin = copy.copy(module)
+    twin._parameters, twin._buffers = dict(module._parameters), dict(module._buffers)
+    return twin
+
+
+def _put(module: nn.Module, attribute: str, values: Tensor) -> None:
+    """Give a private module other values; the shared ones are not written to."""
+    old = getattr(module, attribute)
+    if isinstance(old, nn.Parameter):
+        values = nn.Parameter(values.contiguous(), requires_grad=old.requires_grad)
+    setattr(module, attribute, values)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 
 from torch import Tensor, nn
 
 from analysis.network import Network, replace_modules
-from analysis.pruning.channels import write_weight
+from analysis.pruning.channels import private, write_weight
 
 
 def zero_weights(network: Network, masks: Mapping[str, Tensor]) -> Network:
@@ -23,7 +22,7 @@ def zeroed_modules(network: Network, masks: Mapping[str, Tensor]) -> dict[str, n
     """Copies of the masked layers with their weights set to zero where the mask is True, by name."""
     changed: dict[str, nn.Module] = {}
     for name, mask in masks.items():
-        layer = copy.deepcopy(network.module.get_submodule(name))
+        layer = private(network.module.get_submodule(name))
         write_weight(layer, network.weight(name).masked_fill(mask, 0))
         changed[name] = layer
     return changed
