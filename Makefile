@@ -15,8 +15,9 @@ $(VENV)/ready: requirements.txt requirements-dev.txt
 	$(BIN)/python -m pip install --quiet --requirement requirements-dev.txt
 	touch $@
 
+# A network of your own: make run MODEL=package.module:function DATA=package.module:function
 run: setup
-	$(BIN)/streamlit run app.py
+	$(BIN)/streamlit run app.py $(if $(MODEL)$(DATA),-- $(if $(MODEL),--model $(MODEL)) $(if $(DATA),--data $(DATA)))
 
 test: setup browser
 	$(BIN)/ruff format --check .

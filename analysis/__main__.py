@@ -1,17 +1,35 @@
-"""``python -m analysis``: the commands, wired to the sample networks."""
+"""``python -m analysis``: the commands, wired to the networks there are."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import sample_models
+from analysis import from_code, sources
 from analysis.commands import main
-from analysis.datasets import Dataset
-from analysis.network import Network
+from analysis.errors import NetworkError
+from analysis.sources import Opened
 
 
-def open_source(source: str) -> tuple[Network, Dataset]:
-    """The network and data of a sample's name."""
-    sample = sample_models.load(source)
-    return sample.network, sample.dataset
+def open_source(source: str) -> Opened:
+    """The network and data of a sample's name, of a folder of files, or of the code that was named.
+
+    Raises
+    ------
+    PrunescopeError
+        If there is none, or it cannot be opened.
+    """
+    if Path(source).is_dir():
+        return sources.open_folder(Path(source), sample_models.ARCHITECTURES)
+    if source in sample_models.names() or not from_code.is_named():
+        return sample_models.load(source)
+    opened = from_code.open_code()
+    if opened.network.name != source:
+        raise NetworkError(
+            f"The code of --model and --data gave {opened.network.name!r}, not {source!r}: it must return "
+            "the same weights and examples each time. Load saved weights, or set a seed."
+        )
+    return opened
 
 
 if __name__ == "__main__":

@@ -17,21 +17,20 @@ from typing import IO, Any
 
 import torch
 
-from analysis.datasets import Dataset
 from analysis.errors import PrunescopeError
 from analysis.importance.registry import score
 from analysis.live import Gauge
 from analysis.measure.quality import Interval
-from analysis.network import Network
 from analysis.sensitivity import Sensitivity, sweep
+from analysis.sources import Opened
 
-Open = Callable[[str], tuple[Network, Dataset]]
+Open = Callable[[str], Opened]
 Message = dict[str, Any]
 _NICENESS = 10
 
 
 def sensitivity_request(network: str, images: int, criterion: str, granularity: str) -> Message:
-    """The request for a sweep of a network on `images` of its evaluation examples."""
+    """The request for a sweep on `images` evaluation examples of a network, named as `Open` takes it."""
     return {
         "kind": "sweep",
         "network": network,
@@ -59,7 +58,8 @@ def point_from_data(data: Mapping[str, Any]) -> Sensitivity:
 
 def run_sweep(open_source: Open, request: Message) -> Iterator[Message]:
     """Measure the sensitivity of every target; yields progress and a result for each point."""
-    network, dataset = open_source(request["network"])
+    opened = open_source(request["network"])
+    network, dataset = opened.network, opened.dataset
     split = dataset.evaluation.sample(request["images"])
     scores = score(network, request["criterion"], dataset)
     gauge = Gauge(network, split, dataset.task)

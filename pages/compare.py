@@ -5,7 +5,7 @@ import streamlit as st
 from ui import compare_views, frame, theme, workspace
 
 network, plan = workspace.network(), workspace.bench().plan
-dataset = workspace.sample().dataset
+dataset = workspace.opened().dataset
 frame.heading(
     "Compare",
     "The dense network before, the pruned network after: the same examples, the same scale, side by side.",

@@ -56,5 +56,5 @@ with right:
     prune_results.trade_off(palette)
     if now.evaluation.task.is_classification and not state.plan.is_dense:
         with st.expander("Change per class"):
-            prune_results.class_change(now, dense, workspace.sample().dataset.class_names, palette)
+            prune_results.class_change(now, dense, workspace.opened().dataset.class_names, palette)
     prune_results.sibling_curves(palette)

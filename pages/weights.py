@@ -3,10 +3,9 @@
 import pandas as pd
 import streamlit as st
 
-import sample_models
 from analysis import weights
 from analysis.pruning.selection import ratio_below, threshold_at
-from ui import computed, figures, frame, theme, workspace
+from ui import computed, figures, frame, library, theme, workspace
 
 network, plan = workspace.network(), workspace.bench().plan
 palette = theme.palette()
@@ -118,14 +117,14 @@ with table:
     )
 
 with siblings:
-    family = workspace.sample().siblings
+    family = workspace.opened().siblings
     if not family:
         st.info(
             "This network was trained one way only. Choose digits-mlp to compare training plainly, with L1 and with L2."
         )
     else:
         shared = st.selectbox("Layer", names, index=largest, key="sibling_layer")
-        weight_of = {name: sample_models.load(name).network.weight(shared) for name in family}
+        weight_of = {name: library.load(name).network.weight(shared) for name in family}
         limit = max(float(w.abs().max()) for w in weight_of.values())
         with st.container(border=True):
             rows = {name: weights.histogram(w, limit=limit, bins=121) for name, w in weight_of.items()}

@@ -3,30 +3,32 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 from safetensors.torch import load_file
 
-from analysis.datasets import Dataset
 from analysis.errors import NetworkError
-from analysis.network import Network
+from analysis.loading.architectures import Architecture
 from analysis.pruning.groups import with_groups
+from analysis.sources import Opened
 from analysis.tracing import trace
 from sample_models.architectures import build
 from sample_models.catalog import BY_NAME, SPECS, WEIGHTS_FOLDER
 from sample_models.datasets import DATASETS
 
-
-@dataclass(frozen=True, eq=False)
-class Sample:
-    """A sample network with the data it is judged on and its model card."""
-
-    network: Network
-    dataset: Dataset
-    card: dict[str, Any]
-    siblings: tuple[str, ...]
+_INPUT_SHAPES = {"digits": (1, 8, 8), "fashion": (1, 28, 28), "auto-mpg": (7,)}
+# For weights that somebody trained with one of these architectures.
+ARCHITECTURES = tuple(
+    Architecture(
+        key=f"prunescope/{spec.name}",
+        label=f"{spec.name} (Prunescope)",
+        library="Prunescope",
+        build=partial(build, spec.config),
+        input_shape=_INPUT_SHAPES[spec.dataset],
+    )
+    for spec in SPECS
+)
 
 
 def names() -> tuple[str, ...]:
@@ -35,7 +37,7 @@ def names() -> tuple[str, ...]:
 
 
 @cache
-def load(name: str) -> Sample:
+def load(name: str) -> Opened:
     """A sample network, traced and with its groups verified; loaded once per process.
 
     Raises
@@ -50,7 +52,7 @@ def load(name: str) -> Sample:
     module = build(spec.config)
     module.load_state_dict(load_file(WEIGHTS_FOLDER / f"{name}.safetensors"))
     network = with_groups(trace(module, dataset.evaluation.inputs[:1], name))
-    return Sample(network, dataset, read_card(name), spec.siblings)
+    return Opened(network, dataset, read_card(name), spec.siblings)
 
 
 def read_card(name: str) -> dict[str, Any]:

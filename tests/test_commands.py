@@ -84,7 +84,7 @@ def test_a_dense_report_describes_the_sample(report, name, command):
     assert headline["value"] == pytest.approx(sample.card["test"]["value"], abs=1e-6)
     for interval in found["quality"].values():
         assert interval.keys() == {"value", "low", "high"}
-        assert interval["low"] < interval["value"] < interval["high"]
+        assert interval["low"] <= interval["value"] <= interval["high"]
 
 
 def test_layers_and_groups_of_the_report_are_the_networks(report):

@@ -16,11 +16,6 @@ from analysis.sensitivity import sweep
 NETWORK = "digits-mlp"
 
 
-def open_sample(name):
-    sample = sample_models.load(name)
-    return sample.network, sample.dataset
-
-
 @pytest.fixture
 def serve(monkeypatch):
     """Serve a request and return the exit code with the replies, read back from JSON."""
@@ -33,7 +28,7 @@ def serve(monkeypatch):
             asker.flush()
             replies = io.StringIO()
             monkeypatch.setattr(work, "_leave_with_parent", lambda requests: threading.Event().wait(0))
-            code = work.serve(open_sample, requests, replies)
+            code = work.serve(sample_models.load, requests, replies)
         return code, [json.loads(line) for line in replies.getvalue().splitlines()]
 
     return run
@@ -46,9 +41,9 @@ def request(**changed):
 
 def test_points_are_those_of_a_sweep_and_shares_rise_to_one(serve):
     code, replies = serve(request())
-    network, dataset = open_sample(NETWORK)
-    gauge = Gauge(network, dataset.evaluation.sample(450), dataset.task)
-    expected = list(sweep(gauge, score(network, "l1"), "channel"))
+    sample = sample_models.load(NETWORK)
+    gauge = Gauge(sample.network, sample.dataset.evaluation.sample(450), sample.dataset.task)
+    expected = list(sweep(gauge, score(sample.network, "l1"), "channel"))
     found = [work.point_from_data(reply["result"]) for reply in replies]
     assert code == 0
     assert [(p.target, p.ratio) for p in found] == [(p.target, p.ratio) for p in expected]

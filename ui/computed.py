@@ -5,6 +5,7 @@ Networks, scores and measurements are immutable, so all sessions share them.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from threading import RLock
 
@@ -12,7 +13,6 @@ import torch
 from cachetools import LRUCache, cached
 from torch import Tensor
 
-import sample_models
 from analysis.datasets import Split
 from analysis.explain.attribution import attribute
 from analysis.importance import Scores, score
@@ -23,7 +23,7 @@ from analysis.pruning.plan import Granularity, Plan
 from analysis.pruning.prune import prune
 from analysis.pruning.selection import removed_weights, select
 from analysis.store import Subject, subject
-from ui import services
+from ui import library, services
 from ui.bench import dense_plan
 from ui.console_data import ConsoleBase, base
 
@@ -41,20 +41,20 @@ def silent(share: float) -> None:
 @cached(LRUCache(16), lock=RLock())
 def evaluation_split(name: str, images: int) -> Split:
     """`images` evaluation examples of a network, seeded and even over classes."""
-    return sample_models.load(name).dataset.evaluation.sample(images)
+    return library.load(name).dataset.evaluation.sample(images)
 
 
 @cached(LRUCache(128), key=lambda name, criterion, progress=silent: (name, criterion), lock=RLock())
 def scores(name: str, criterion: str, progress: Progress = silent) -> Scores:
     """Scores of a network under a criterion."""
-    sample = sample_models.load(name)
+    sample = library.load(name)
     return score(sample.network, criterion, sample.dataset, progress=progress)
 
 
 @cached(LRUCache(32), lock=RLock())
 def pruned(plan: Plan) -> Network:
     """The pruned network of a plan."""
-    network = sample_models.load(plan.network).network
+    network = library.load(plan.network).network
     return prune(network, plan, None if plan.is_dense else scores(plan.network, plan.criterion))
 
 
@@ -63,7 +63,7 @@ def removed(plan: Plan) -> dict[str, Tensor]:
     """Per layer, the mask of weights that a plan removes; empty for the dense plan."""
     if plan.is_dense:
         return {}
-    network = sample_models.load(plan.network).network
+    network = library.load(plan.network).network
     return removed_weights(network, select(network, plan, scores(plan.network, plan.criterion)))
 
 
@@ -71,9 +71,18 @@ def removed(plan: Plan) -> dict[str, Tensor]:
 def gauge(name: str, images: int) -> Gauge:
     """What measures plans of a network on `images` evaluation examples; shared by all sessions."""
     dense = measurement(dense_plan(name), images).evaluation
-    network = sample_models.load(name).network
+    network = library.load(name).network
     kept, turn = services.kept_values(), services.turn
     return Gauge(network, dense.split, dense.task, dense=dense, kept=kept, turn=turn)
+
+
+@cached(LRUCache(64), lock=RLock())
+def pass_seconds(name: str, images: int) -> float:
+    """How long the dense network takes to answer `images` evaluation examples, from the first few."""
+    measured = gauge(name, images)
+    start = time.perf_counter()
+    answered = len(measured.answer(0, measured.program, None))
+    return (time.perf_counter() - start) * images / answered
 
 
 @cached(_RUNS, key=lambda plan, images, hand=None, near=None: (plan, images), lock=_RUNS_LOCK)
@@ -100,7 +109,7 @@ def finished(plan: Plan, images: int) -> Run | None:
 def measurement(plan: Plan, images: int) -> Measurement:
     """The measurement of a plan on `images` evaluation examples."""
     if plan.is_dense:
-        sample = sample_models.load(plan.network)
+        sample = library.load(plan.network)
         return measure(sample.network, evaluation_split(plan.network, images), sample.dataset.task)
     progress = run(plan, images)
     progress.finish()
@@ -112,13 +121,13 @@ def measurement(plan: Plan, images: int) -> Measurement:
 @cached(LRUCache(64), lock=RLock())
 def console_base(name: str, criterion: str, granularity: Granularity) -> ConsoleBase:
     """What the prune console shows of a network whatever the plan."""
-    return base(sample_models.load(name).network, scores(name, criterion), granularity)
+    return base(library.load(name).network, scores(name, criterion), granularity)
 
 
 @cached(LRUCache(64), lock=RLock())
 def sweep_subject(name: str, images: int, criterion: str, granularity: Granularity) -> Subject:
     """What sensitivity points of a network are kept under."""
-    return subject(sample_models.load(name).network, evaluation_split(name, images), criterion, granularity)
+    return subject(library.load(name).network, evaluation_split(name, images), criterion, granularity)
 
 
 @cached(LRUCache(64), key=lambda *arguments: arguments[:5], lock=RLock())
@@ -126,7 +135,7 @@ def attributions(
     plan: Plan, method: str, layer: str | None, indices: tuple[int, ...], images: int, progress: Progress
 ) -> Tensor:
     """Attributions of some of the `images` evaluation examples by a plan's network."""
-    dataset = sample_models.load(plan.network).dataset
+    dataset = library.load(plan.network).dataset
     split = evaluation_split(plan.network, images).take(torch.tensor(indices))
     return attribute(
         pruned(plan),

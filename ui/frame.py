@@ -7,32 +7,25 @@ import logging
 import streamlit as st
 from streamlit.navigation.page import StreamlitPage
 
-import sample_models
 from analysis.errors import PrunescopeError
 from analysis.importance import CRITERIA
 from analysis.pruning.plan import Plan
-from ui import job_list, services, theme, workspace
+from ui import job_list, library, services, theme, workspace
 from ui.bench import dense_plan
 
 
 def _sidebar() -> None:
     """Network choice, the examples measured on, and the plan in force; keeps the URL in step."""
-    names = sample_models.names()
-    asked = st.query_params.get("network")
-    if workspace.NETWORK not in st.session_state:
-        st.session_state[workspace.NETWORK] = asked if asked in names else names[0]
-        if asked and asked not in names:
-            workspace.notice(
-                f"There is no sample network called {asked!r}, so {names[0]} is shown. "
-                "Choose another in the sidebar."
-            )
-    workspace.keep(workspace.NETWORK)
+    names = library.names(workspace.history())
+    workspace.choose_among(names)
     with st.sidebar:
-        st.selectbox("Network", names, key=workspace.NETWORK)
+        st.selectbox("Network", names, key=workspace.NETWORK, format_func=library.title)
+        if library.is_brought(workspace.network_name()):
+            _own_network(workspace.network_name())
         _image_choice()
         _plan_summary(workspace.bench().plan)
-        if services.store_problem():
-            st.warning(theme.plain(services.store_problem()))
+        for problem in filter(None, (services.store_problem(), library.own_problem())):
+            st.warning(theme.plain(problem))
     st.query_params.update(
         {"network": workspace.network_name(), workspace.HISTORY_PARAMETER: workspace.history()}
     )
@@ -69,8 +62,19 @@ def heading(title: str, sentence: str) -> None:
     st.caption(sentence)
 
 
+def _own_network(name: str) -> None:
+    """Keeps a network that this session brought from being forgotten, and lets it be removed."""
+    services.shelf().note_use(workspace.history(), name)
+    with st.popover("Remove this network"):
+        st.caption(
+            "Deletes its two files from the server. Plans and trials are kept: bring the same files again, "
+            "and they are back."
+        )
+        st.button("Remove", on_click=library.remove, args=(workspace.history(), name))
+
+
 def _image_choice() -> None:
-    dataset = workspace.sample().dataset
+    dataset = workspace.opened().dataset
     total = len(dataset.evaluation)
     if total > workspace.IMAGE_CHOICES[-1]:
         options = [*workspace.IMAGE_CHOICES, total]

@@ -111,7 +111,7 @@ def _data(state: Bench, reading: Reading | None) -> dict[str, Any]:
         "id": f"{name}|{images}|{state.criterion}|{state.granularity}|{way.label}",
         "granularity": state.granularity,
         "metric": {"label": metric.label, "percent": metric.percent},
-        "noun": f"test {workspace.sample().dataset.noun}",
+        "noun": f"test {workspace.opened().dataset.noun}",
         "way": {"label": way.label, "unit": way.unit},
         "rows": base.rows,
         "refused": base.refused,
@@ -184,7 +184,7 @@ def _prediction_words(state: Bench) -> str:
     """How good past predictions were, in words."""
     if len(state.misses) < _FEW:
         return ""
-    metric = workspace.sample().dataset.task.headline
+    metric = workspace.opened().dataset.task.headline
     mean = sum(state.misses) / len(state.misses)
     size = f"{100 * mean:.1f} points" if metric.percent else f"{mean:.3f}"
     return f"predictions were off by {size} on average here ({len(state.misses)} moves)"

@@ -18,11 +18,16 @@ from streamlit.runtime import Runtime
 from analysis.jobs import Jobs
 from analysis.prefix import DEFAULT_BUDGET, PrefixCache
 from analysis.store import Store, StoreError
+from ui.shelf import Limits, Shelf
 
 DATABASE_URL = "PRUNESCOPE_DATABASE_URL"
 WORKERS = "PRUNESCOPE_WORKERS"
 CACHE_MIB = "PRUNESCOPE_CACHE_MIB"
 SWEEP = "PRUNESCOPE_SWEEP"
+UPLOADS = "PRUNESCOPE_UPLOADS"  # the folder
+NETWORKS = "PRUNESCOPE_UPLOADS_NETWORKS"  # of one history
+HISTORY_MIB = "PRUNESCOPE_UPLOADS_MIB"  # of one history
+ALL_MIB = "PRUNESCOPE_UPLOADS_ALL_MIB"
 
 _ROOT = Path(__file__).parents[1]
 _DEFAULT_URL = f"sqlite:///{_ROOT / 'data' / 'history.sqlite'}"
@@ -48,6 +53,17 @@ def _opened() -> tuple[Store, str]:
         return Store(os.environ.get(DATABASE_URL) or _DEFAULT_URL), ""
     except StoreError as error:
         return Store(f"sqlite:///{tempfile.mkdtemp(prefix='prunescope-')}/history.sqlite"), str(error)
+
+
+@cache
+def shelf() -> Shelf:
+    """The files that users bring; where, how many and how large they may be is for the server to say."""
+    limits = Limits(
+        networks=_number(NETWORKS, 8),
+        history_bytes=_number(HISTORY_MIB, 1000) * 2**20,
+        all_bytes=_number(ALL_MIB, 10_000) * 2**20,
+    )
+    return Shelf(Path(os.environ.get(UPLOADS) or _ROOT / "data" / "uploads").resolve(), limits)
 
 
 @cache

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from analysis.importance import CRITERIA
 from analysis.jobs import JobStatus
-from analysis.sensitivity import Sensitivity, curves_of, missing_ratios, rankable
+from analysis.sensitivity import COARSE, FINE, Sensitivity, curves_of, missing_ratios, rankable
 from analysis.store import Subject
 from analysis.work import point_from_data, sensitivity_request, with_known
-from ui import computed, services, workspace
+from ui import computed, library, services, workspace
 
 
 def points() -> list[Sensitivity]:
@@ -21,21 +21,30 @@ def current() -> JobStatus | None:
     return next((j for j in services.jobs().of(workspace.history()) if j.is_live and j.label == label), None)
 
 
-def missing() -> bool:
-    """True if a sweep of what is in hand has something left to measure."""
+def missing() -> int:
+    """How many points a sweep of what is in hand has left to measure, at most."""
     state = workspace.bench()
     network, scores = workspace.network(), workspace.scores(state.criterion)
     dense = computed.gauge(network.name, workspace.image_count()).dense_headline
     curves = curves_of(points())
-    return any(missing_ratios(curves.get(t, {}), dense) for t in rankable(network, scores, state.granularity))
+    unfinished = [
+        curves.get(target, {})
+        for target in rankable(network, scores, state.granularity)
+        if missing_ratios(curves.get(target, {}), dense)
+    ]
+    return sum(len(COARSE + FINE) - len(curve) for curve in unfinished)
+
+
+def seconds(points: int) -> float:
+    """How long measuring so many points takes, at most: most of them are settled before the last example."""
+    return points * computed.pass_seconds(workspace.network_name(), workspace.image_count())
 
 
 def start() -> None:
     """Measure what is missing, in a job; each point is kept the moment it is known."""
     state, about, store = workspace.bench(), _subject(), services.store()
-    request = sensitivity_request(
-        workspace.network_name(), workspace.image_count(), state.criterion, state.granularity
-    )
+    network = library.source(workspace.network_name())
+    request = sensitivity_request(network, workspace.image_count(), state.criterion, state.granularity)
     services.jobs().submit(
         workspace.history(),
         _label(),
@@ -62,6 +71,6 @@ def _subject() -> Subject:
 def _label() -> str:
     state = workspace.bench()
     return (
-        f"Sensitivity of {workspace.network_name()}: {state.granularity}s by "
+        f"Sensitivity of {workspace.title()}: {state.granularity}s by "
         f"{CRITERIA[state.criterion].label}, {workspace.image_count():,} examples"
     )

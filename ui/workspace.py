@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 from torch import Tensor
 
-import sample_models
 from analysis.errors import PrunescopeError
 from analysis.history import Trial
 from analysis.importance import Scores
 from analysis.measure import Measurement
 from analysis.network import Network
-from analysis.pruning.plan import Plan, check_plan, from_json, make_plan, uniform_plan
-from sample_models import Sample
-from ui import computed, services, theme
+from analysis.pruning.plan import Plan, check_plan, from_json, make_plan, targets, uniform_plan
+from analysis.sources import Opened, stem_of
+from ui import computed, library, services, theme
 from ui.bench import Bench, dense_plan
 from ui.computed import Progress, silent
 from ui.navigation import enter
@@ -37,7 +37,9 @@ _NOTICE = "notice"
 _WISH = "page_wish"
 _DRAWN = "drawn_plan"
 _LOADED = "loaded_plan_file"
-_SIBLINGS = "sibling_curves"
+_RESULT = "result:"
+_NEXT = "next_network"
+_BROUGHT = "brought_network"
 
 IMAGE_CHOICES = (1000, 2000)  # and all; the first is the default, which answers within a second
 
@@ -58,20 +60,54 @@ def keep(key: str) -> None:
 
 
 def network_name() -> str:
-    """The chosen sample network."""
+    """The chosen network."""
     if NETWORK not in st.session_state:
         enter()
     return st.session_state[NETWORK]
 
 
-def sample() -> Sample:
+def choose_among(names: Sequence[str]) -> None:
+    """Let the chosen network be one of `names`: the one of the page's address, or else the first.
+
+    The choice comes from a browser, so it is looked up each time.
+    """
+    asked = st.session_state.pop(_NEXT, None) or st.session_state.get(NETWORK) or st.query_params.get(NETWORK)
+    if asked not in names:
+        st.session_state[NETWORK] = names[0]
+        if asked:
+            notice(
+                f"There is no network called {asked!r} here, so {names[0]} is shown. Choose another in the "
+                "sidebar."
+            )
+    else:
+        st.session_state[NETWORK] = asked  # also carries it over a page switch
+
+
+def note_brought(name: str, gone: tuple[str, ...]) -> None:
+    """Choose a network that was just brought, from the next run on; `gone` had to make room for it."""
+    st.session_state[_NEXT] = name
+    st.session_state[_BROUGHT] = (name, gone)
+
+
+def just_brought() -> tuple[str, ...] | None:
+    """If the chosen network is the one brought last: the names of those that made room for it."""
+    name, gone = st.session_state.get(_BROUGHT, (None, ()))
+    return gone if name == network_name() else None
+
+
+def title() -> str:
+    """The chosen network's name, for people."""
+    return library.title(network_name())
+
+
+def opened() -> Opened:
     """The chosen network with its data and card."""
-    return sample_models.load(network_name())
+    return library.load(network_name())
 
 
 def network() -> Network:
     """The chosen network, dense."""
-    return sample().network
+    return opened().network
 
 
 def bench() -> Bench:
@@ -87,8 +123,8 @@ def history() -> str:
     """The name under which this session's trials are kept; the page's address carries it."""
     if _HISTORY not in st.session_state:
         asked = st.query_params.get(HISTORY_PARAMETER, "")
-        fresh = secrets.token_hex(6)
-        st.session_state[_HISTORY] = asked if re.fullmatch("[0-9a-f]{12}", asked) else fresh
+        fresh = secrets.token_hex(16)
+        st.session_state[_HISTORY] = asked if re.fullmatch("[0-9a-f]{12,32}", asked) else fresh
     return st.session_state[_HISTORY]
 
 
@@ -109,7 +145,7 @@ def remember_plan() -> None:
 
 def image_count() -> int:
     """How many evaluation examples are used."""
-    available = len(sample().dataset.evaluation)
+    available = len(opened().dataset.evaluation)
     return min(available, st.session_state.get(IMAGES) or IMAGE_CHOICES[0])
 
 
@@ -167,12 +203,18 @@ def prune_everything(ratio: float) -> None:
 def read_plan(text: str | bytes) -> Plan:
     """The plan of a JSON text, if the chosen network can carry it out.
 
+    A plan for another network is taken if this one is the same with other data, or has all its targets.
+
     Raises
     ------
     PrunescopeError
         If it is no plan, for another network, or its criterion cannot rank a target.
     """
     plan = from_json(text)
+    chosen = network()
+    has_all = all(cut.target in targets(chosen, cut.granularity) for cut in plan.cuts)
+    if (has_all and not plan.is_dense) or stem_of(plan.network) == stem_of(chosen.name):
+        plan = replace(plan, network=chosen.name)
     _check_fits(plan)
     return plan
 
@@ -198,15 +240,15 @@ def attributions(
     return before, after
 
 
-def sibling_curves(key: object) -> Any:
-    """The curves kept for `key`, or None."""
-    stored = st.session_state.get(_SIBLINGS)
+def kept_result(name: str, key: object) -> Any:
+    """What was computed on demand under `name` for `key`, or None."""
+    stored = st.session_state.get(_RESULT + name)
     return stored[1] if stored and stored[0] == key else None
 
 
-def keep_sibling_curves(key: object, curves: object) -> None:
-    """Keep curves until others are measured."""
-    st.session_state[_SIBLINGS] = (key, curves)
+def keep_result(name: str, key: object, value: object) -> None:
+    """Keep a result until one for another key takes its place."""
+    st.session_state[_RESULT + name] = (key, value)
 
 
 def notice(message: str) -> None:

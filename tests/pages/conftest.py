@@ -34,13 +34,16 @@ def entry_point(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def own_history(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
-    """Each test has a history of its own, and sensitivities are measured on demand only."""
+    """Each test has a history and uploads of its own, and sensitivities are measured on demand only."""
     monkeypatch.setenv(services.DATABASE_URL, f"sqlite:///{tmp_path / 'history.sqlite'}")
+    monkeypatch.setenv(services.UPLOADS, str(tmp_path / "uploads"))
     monkeypatch.setenv(services.SWEEP, "ask")
     services._opened.cache_clear()
+    services.shelf.cache_clear()
     yield
     services.store().close()
     services._opened.cache_clear()
+    services.shelf.cache_clear()
 
 
 @pytest.fixture

@@ -1,0 +1,149 @@
+"""Every network there is to look at, under its name: samples, those that users bring, the server's own.
+
+A name stands for the same weights and data wherever it is met, so that process-wide caches, plans and
+the store never mix two of them.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from functools import cache
+from pathlib import Path
+from threading import Lock, RLock
+
+from cachetools import LRUCache
+
+import sample_models
+from analysis import from_code, sources
+from analysis.errors import NetworkError, PrunescopeError
+from analysis.sources import Files, Opened
+from ui import door, services
+
+_OPENED: LRUCache[str, Opened] = LRUCache(8)  # of those that users bring
+_LOCK = RLock()
+_ONE_AT_A_TIME = Lock()  # opening takes memory and a processor
+_OWN = Lock()
+
+
+def names(history: str) -> tuple[str, ...]:
+    """The networks that a history may look at, in the order they are offered."""
+    own = own_network()
+    mine = services.shelf().names(history)
+    return (*((own.network.name,) if own else ()), *mine, *sample_models.names())
+
+
+def is_brought(name: str) -> bool:
+    """True if a user brought the network."""
+    return services.shelf().find(name) is not None
+
+
+def title(name: str) -> str:
+    """The name in short, for people: of a digest the first digits."""
+    if name in sample_models.names():
+        return name
+    stem, _, digest = name.rpartition("-")
+    return f"{stem}-{digest[:4]}"
+
+
+def load(name: str) -> Opened:
+    """The network of a name with its data; who may see it is for :func:`names` to say.
+
+    Raises
+    ------
+    PrunescopeError
+        If there is none, or its files cannot be read.
+    """
+    own = own_network()
+    if own is not None and name == own.network.name:
+        return own
+    if name in sample_models.names():
+        return sample_models.load(name)
+    with _LOCK:
+        known = _OPENED.get(name)
+    return (
+        known
+        if known is not None
+        else _keep(name, sources.open_folder(_folder(name), sample_models.ARCHITECTURES))
+    )
+
+
+def source(name: str) -> str:
+    """What a worker process opens the same network by."""
+    folder = services.shelf().find(name)
+    return str(folder) if folder else name
+
+
+def files(name: str) -> Files:
+    """The files of a network that a user brought; errors as :func:`load`."""
+    return sources.read_folder(_folder(name))
+
+
+def bring(
+    history: str, files: Files, say: sources.Say = sources.say_nothing
+) -> tuple[Opened, tuple[str, ...]]:
+    """Open files that a user brings and keep them for a history.
+
+    Returns
+    -------
+    Opened, tuple of str
+        The network with its data, and the names of the history's networks that had to go for it.
+
+    Raises
+    ------
+    PrunescopeError
+        If they are refused; nothing is kept then.
+    """
+    services.shelf().check_room(files.size)
+    with _ONE_AT_A_TIME:
+        opened = sources.open_files(files, sample_models.ARCHITECTURES, say)
+    gone = services.shelf().put(history, files)
+    return _keep(files.name, opened), gone
+
+
+def remove(history: str, name: str) -> None:
+    """Forget a network that a history brought, and its files."""
+    services.shelf().remove(history, name)
+    if not is_brought(name):
+        with _LOCK:
+            _OPENED.pop(name, None)
+
+
+def own_network() -> Opened | None:
+    """The network of the server's command line, if one was named and could be opened."""
+    return _own()[0]
+
+
+def own_problem() -> str:
+    """Why the network of the command line could not be opened; empty if it was, or none was named."""
+    return _own()[1]
+
+
+def _own() -> tuple[Opened | None, str]:
+    with _OWN:
+        return _opened_own()
+
+
+@cache
+def _opened_own() -> tuple[Opened | None, str]:
+    try:
+        door.note(sys.argv)
+        return (from_code.open_code() if from_code.is_named() else None), ""
+    except PrunescopeError as error:
+        logging.getLogger("prunescope").error("%s", error)
+        return None, str(error)
+
+
+def _keep(name: str, opened: Opened) -> Opened:
+    with _LOCK:
+        return _OPENED.setdefault(name, opened)
+
+
+def _folder(name: str) -> Path:
+    folder = services.shelf().find(name)
+    if folder is None:
+        raise NetworkError(
+            f"The network {title(name)!r} is not here any more. Choose another in the sidebar, or bring its "
+            "files again: its plans and trials are kept."
+        )
+    return folder
