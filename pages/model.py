@@ -3,12 +3,12 @@
 import pandas as pd
 import streamlit as st
 
-from ui import architecture, frame, theme, workspace
+from ui import architecture, frame, model_card, theme, workspace
 
-sample = workspace.sample()
-network, dataset, card = sample.network, sample.dataset, sample.card
+opened = workspace.opened()
+network, dataset = opened.network, opened.dataset
 metric = dataset.task.headline
-frame.heading(network.name, card["summary"])
+frame.heading(workspace.title(), model_card.summary(opened))
 
 with st.spinner("Measuring the network…"):
     dense = workspace.dense()
@@ -46,22 +46,7 @@ with left, st.container(border=True):
 
 with right:
     with st.container(border=True):
-        st.subheader("Model card", anchor=False)
-        test = card["test"]
-        st.markdown(
-            f"**Task** {card['task']}, {len(dataset.class_names) or 'one'} "
-            f"{'classes' if dataset.class_names else 'value in ' + dataset.target_unit}  \n"
-            f"**Data** {dataset.name}, licence {card['licence']}  \n"
-            f"**Trained on** {card['trained_on']}, seed {card['recipe']['seed']}, "
-            f"{card['recipe']['epochs']} epochs"
-            + (f", L1 penalty {card['recipe']['l1']:g}" if card["recipe"]["l1"] else "")
-            + (f", L2 penalty {card['recipe']['l2']:g}" if card["recipe"]["l2"] else "")
-            + f"  \n**Test figure at training** {metric.label} {theme.number(test['value'], metric)} on "
-            f"{test['origin']}  \n"
-            f"**Measured now** {theme.number(dense.headline.value, metric)} "
-            f"(95% interval {theme.interval(dense.headline, metric)}) on {dense.evaluation.split.origin}  \n"
-            f"**Train it yourself** `{card['command']}`"
-        )
+        model_card.draw(opened, dense)
     with st.container(border=True):
         st.subheader("Coupled groups", anchor=False)
         st.caption(

@@ -14,6 +14,7 @@ def navigation() -> StreamlitPage:
         {
             "See": [
                 st.Page("pages/model.py", title="Model", default=True),
+                st.Page("pages/open.py", title="Open"),
                 st.Page("pages/weights.py", title="Weights"),
                 st.Page("pages/importance.py", title="Importance"),
             ],

@@ -11,6 +11,8 @@ from ui import services, sweeps, theme, workspace
 from ui.bench import dense_plan
 from ui.ways import WAYS
 
+_LONG_SECONDS = 120.0  # a sweep that may take longer does not start by itself
+
 
 def choices() -> None:
     """Granularity, criterion and the way numbers are typed."""
@@ -41,14 +43,23 @@ def choices() -> None:
 
 
 def sensitivity() -> None:
-    """Begin the sensitivity sweep that estimates need, or offer to."""
-    if sweeps.current() or not sweeps.missing():
+    """Begin the sensitivity sweep that estimates need, or offer to: a long one is for the user to begin."""
+    missing = 0 if sweeps.current() else sweeps.missing()
+    if not missing:
         return
-    if services.sweeps_by_itself() and not sweeps.was_refused():
+    seconds = sweeps.seconds(missing)
+    if services.sweeps_by_itself() and not sweeps.was_refused() and seconds <= _LONG_SECONDS:
         sweeps.start()
-    elif st.button("Measure sensitivity", help="Cuts each target further and further, for the estimates."):
+        return
+    left, right = st.columns([1, 3], vertical_alignment="center")
+    if left.button("Measure sensitivity", help="Cuts each target further and further, for the estimates."):
         sweeps.start()
         st.rerun()
+    if seconds > _LONG_SECONDS:
+        right.caption(
+            f"Estimates while you drag need this once: up to {missing:,} measurements, at most about "
+            f"{seconds / 60:.0f} minutes in the background. Moves are measured without it, too."
+        )
 
 
 def plan_upload() -> None:

@@ -52,6 +52,7 @@ def server(*, history: Path | None = None, settings: Mapping[str, str] | None = 
     command += ["--server.port", str(port), "--server.headless", "true"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", **(settings or {})}
     environment["PRUNESCOPE_DATABASE_URL"] = f"sqlite:///{database}"
+    environment["PRUNESCOPE_UPLOADS"] = f"{folder.name}/uploads"
     process = subprocess.Popen(
         command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT
     )

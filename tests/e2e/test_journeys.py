@@ -7,6 +7,7 @@ import re
 import sqlite3
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from playwright.sync_api import Browser, Locator, Page, expect
@@ -17,6 +18,7 @@ from analysis.pruning.plan import from_json, make_plan
 from analysis.pruning.prune import prune
 from tests.e2e import harness
 from tests.e2e.harness import settle
+from tests.networks import sample_module
 
 pytestmark = pytest.mark.e2e
 
@@ -90,6 +92,46 @@ def test_first_run_to_a_pruned_network_in_hand(page: Page, url: str, tmp_path: P
     assert metric(page, "Accuracy") == f"{accuracy:.1%}"
 
 
+def test_an_own_network_is_opened_pruned_compared_and_taken_home(
+    page: Page, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page.goto(f"{url}/open")
+    settle(page)
+    lines = page.get_by_test_id("stCode").inner_text()
+    split = sample_models.load("digits-cnn").dataset.evaluation
+    monkeypatch.chdir(tmp_path)
+    given = {"torch": torch, "np": np, "model": sample_module("digits-cnn"), "x": split.inputs[:2]}
+    exec(lines, given | {"inputs": split.inputs.numpy(), "targets": split.targets.numpy()})  # the page's own
+    for i, file in enumerate(("network.pt2", "data.npz")):
+        page.locator("input[type=file]").nth(i).set_input_files(tmp_path / file)
+        settle(page)
+    page.get_by_test_id("stBaseButton-primary").click()
+    page.get_by_role("link", name="Go to Prune").click(timeout=60_000)
+    settle(page)
+    dense = metric(page, "Accuracy")
+    assert float(dense.rstrip("%")) > 95
+    press(page, "conv3", "ArrowRight", 20)
+    assert kept(page, "conv3") == "51 of 64"
+    page.get_by_text("examples: done").wait_for(timeout=60_000)
+    settle(page)
+    page.get_by_text("Save or load").click()
+    with page.expect_download() as file:
+        page.get_by_role("button", name="Pruned network (.pt2)").click()
+    saved = tmp_path / "pruned.pt2"
+    file.value.save_as(saved)
+    module = torch.export.load(saved).module()
+    assert module.get_parameter("conv3.weight").shape[0] == 51
+    page.reload()
+    settle(page)
+    assert kept(page, "conv3") == "51 of 64", "files and plan come back after a refresh"
+    go_to(page, "Compare")
+    assert page.locator(".ps-gallery img").count() == 6 * 4
+    stranger = page.context.new_page()
+    stranger.goto(re.sub("history=[0-9a-f]+", "history=" + "0" * 32, page.url))
+    settle(stranger)
+    expect(stranger.get_by_text("There is no network called")).to_be_visible()
+
+
 def test_a_plan_leads_to_a_comparison(page: Page, url: str) -> None:
     page.goto(f"{url}/compare?network=digits-cnn")
     settle(page)
@@ -137,7 +179,7 @@ def test_a_plan_comes_back_from_a_click_and_from_a_file(page: Page, url: str, tm
     page.locator("input[type=file]").set_input_files(file)
     settle(page)
     assert kept(page, "hidden.fc2") == "128 of 256"
-    plan["network"] = "digits-cnn"
+    plan["network"], plan["cuts"][0]["target"] = "digits-cnn", "conv3"
     foreign = tmp_path / "foreign.json"
     foreign.write_text(json.dumps(plan))
     page.locator("input[type=file]").set_input_files(foreign)
@@ -264,5 +306,5 @@ def test_a_job_is_cancelled_and_begun_again(page: Page, url: str) -> None:
 def test_a_page_opened_first_by_its_url_and_an_unknown_network(page: Page, url: str) -> None:
     page.goto(f"{url}/weights?network=nothing-like-it")
     settle(page)
-    expect(page.get_by_text("There is no sample network called 'nothing-like-it'")).to_be_visible()
+    expect(page.get_by_text("There is no network called 'nothing-like-it' here")).to_be_visible()
     assert page.locator("h1").inner_text() == "Weights"

@@ -16,7 +16,7 @@ from analysis.pruning.plan import Plan, make_plan, to_json
 from analysis.pruning.prune import prune
 from analysis.sensitivity import Sensitivity
 from tests.pages.conftest import Open, console, metric
-from ui import computed, moves, services, workspace
+from ui import computed, moves, services, sweeps, workspace
 
 NETWORK = "digits-mlp"
 
@@ -302,3 +302,20 @@ def test_past_predictions_are_judged_in_words(open_page: Open, act) -> None:
     assert len(bench(app).misses) >= 3
     mean = 100 * sum(bench(app).misses) / len(bench(app).misses)
     assert f"predictions were off by {mean:.1f} points on average" in console(app)["prediction"]
+
+
+def test_a_long_sweep_waits_for_the_user_and_says_how_long(
+    open_page: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(services.SWEEP, "auto")
+    submitted: list[str] = []
+    monkeypatch.setattr(sweeps, "start", lambda: submitted.append("sweep"))
+    monkeypatch.setattr(computed, "pass_seconds", lambda name, images: 10.0)
+    app = open_page("prune")
+    assert button(app, "Measure sensitivity") and not submitted
+    # 4 groups of 9 points at 10 s each
+    assert any("up to 36 measurements, at most about 6 minutes" in c.value for c in app.caption)
+    monkeypatch.setattr(computed, "pass_seconds", lambda name, images: 0.1)
+    app.run()
+    assert submitted == ["sweep"]
+    assert not any(b.label == "Measure sensitivity" for b in app.button)
