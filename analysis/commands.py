@@ -17,7 +17,8 @@ import torch
 from analysis.errors import PlanError, PrunescopeError
 from analysis.export import save_pt2
 from analysis.importance.registry import CRITERIA, find_criterion, score
-from analysis.loading.npz import load_npz
+from analysis.loading.data import read_data
+from analysis.loading.evaluation_set import to_dataset
 from analysis.measure.measurement import Measurement, measure
 from analysis.measure.quality import Interval
 from analysis.network import Network
@@ -98,10 +99,12 @@ def _parser() -> argparse.ArgumentParser:
 
 def _run(open_source: Open, options: argparse.Namespace) -> _Run:
     _progress(f"loading {options.source}")
-    network, dataset = open_source(options.source)
+    opened = open_source(options.source)
+    network, dataset = opened.network, opened.dataset
     if options.data:
         classes = len(dataset.class_names) or None
-        dataset = load_npz(options.data, dataset.task, classes=classes)
+        shape = tuple(network.example_input.shape[1:])
+        dataset = to_dataset(read_data(options.data), dataset.task, input_shape=shape, classes=classes)
     plan = _plan(network, options)
     pruned = network
     if not plan.is_dense:

@@ -10,6 +10,9 @@ from torch import Tensor
 from analysis.errors import DataError
 from analysis.tasks import Task
 
+Levels = tuple[float, ...]
+CENTRED = 1e-3  # features whose means are nearer to 0 than this were standardised: their average is 0
+
 
 @dataclass(frozen=True, eq=False)
 class Split:
@@ -18,7 +21,7 @@ class Split:
     Parameters
     ----------
     inputs : Tensor
-        float32, shape (N, ...), normalised as the network expects.
+        Shape (N, ...): float32, normalised as the network expects, or int64 token ids.
     targets : Tensor
         int64 class indices or float32 values, shape (N,).
     origin : str
@@ -50,12 +53,34 @@ class Split:
         return Split(self.inputs[chosen], self.targets[chosen], f"{size:,} of {self.origin} (seed {seed})")
 
 
+@dataclass(frozen=True)
+class Normalisation:
+    """How recorded values become what a network reads: ``input = (value / unit - mean) / std``.
+
+    Parameters
+    ----------
+    mean, std : tuple of float
+        One value for all channels, or one for each: the axis after the examples, which are the colours of
+        an image and the features of a table. Empty if they are yet to be taken from the data.
+    divides : bool
+        True if bytes (0 to 255) are divided by 255 first: their unit. All other values have unit 1.
+    """
+
+    key: str
+    label: str
+    sentence: str
+    mean: Levels = (0.0,)
+    std: Levels = (1.0,)
+    divides: bool = True
+
+
 @dataclass(frozen=True, eq=False)
 class Dataset:
     """What a network is judged on (`evaluation`) and what scores are computed from (`calibration`).
 
-    The two never share an example. ``pixel = value * scale + offset`` undoes the normalisation for
-    drawing; `class_names` is empty for regression, whose targets are in `target_unit`.
+    The two never share an example. ``value * scale + offset`` undoes the normalisation (see :meth:`pixels`):
+    one number for all channels, or one for each. `normalisation` says in words what was done.
+    `class_names` is empty for regression, whose targets are in `target_unit`.
     """
 
     name: str
@@ -65,18 +90,45 @@ class Dataset:
     class_names: tuple[str, ...] = ()
     feature_names: tuple[str, ...] = ()
     target_unit: str = ""
-    offset: float = 0.0
-    scale: float = 1.0
+    offset: float | Levels = 0.0
+    scale: float | Levels = 1.0
+    normalisation: str = ""
 
     @property
     def is_image(self) -> bool:
         """True if inputs are (channels, height, width)."""
         return self.evaluation.inputs.dim() == 4
 
+    def pixels(self, inputs: Tensor) -> Tensor:
+        """Inputs (..., channels, height, width) as they are drawn, from 0 (black) to 1.
+
+        Rows of a table come back in the units of their features.
+        """
+        return (inputs * self._level(self.scale) + self._level(self.offset)).float()
+
     @property
-    def baseline(self) -> float:
-        """The input value that means "nothing": a black pixel, or the average feature."""
-        return -self.offset / self.scale if self.is_image else 0.0
+    def baseline(self) -> float | Tensor:
+        """The input that means "nothing": a black pixel, or the average of each feature.
+
+        A number for all values, or a tensor that broadcasts over one example: (channels, 1, 1) for images,
+        the shape of an example for tables.
+        """
+        if self.is_image:
+            black = -self._level(self.offset) / self._level(self.scale)
+            return float(black) if black.dim() == 0 else black.float()
+        inputs = self.calibration.inputs
+        if not inputs.is_floating_point():
+            return 0.0
+        mean = inputs.mean(dim=0)
+        return mean if bool(mean.abs().max() > CENTRED) else 0.0
+
+    def _level(self, values: float | Levels) -> Tensor:
+        """`values` as a tensor that broadcasts over the channels of an example."""
+        if isinstance(values, tuple):
+            return torch.tensor(values, dtype=torch.float64).reshape(
+                -1, *[1] * (self.evaluation.inputs.dim() - 2)
+            )
+        return torch.tensor(values, dtype=torch.float64)
 
     @property
     def noun(self) -> str:

@@ -23,6 +23,7 @@ _BATCHES = (64, 128, 32)  # the first wins a tie
 _CALIBRATION_EXAMPLES = 128
 _ROUNDS = 3
 _TIE = 1.05
+_PATIENCE = 1.0  # seconds
 
 Values = tuple[Any, ...]
 
@@ -223,9 +224,12 @@ def calibrate(network: Network, inputs: Tensor, *, clock: Callable[[], float] = 
     choices = [Layout(batch, channels_last=some.dim() == 4) for batch in _BATCHES]
     programs = [compile_network(network, layout) for layout in choices]
     best = [float("inf")] * len(choices)
+    begin = clock()
     for _ in range(_ROUNDS):
         for i, program in enumerate(programs):
             start = clock()
+            if start - begin > _PATIENCE:
+                break
             answers(program, some)
             best[i] = min(best[i], clock() - start)
     return next(c for c, taken in zip(choices, best, strict=True) if taken <= _TIE * min(best))

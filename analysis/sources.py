@@ -19,11 +19,12 @@ from analysis.loading.architectures import Architecture, available, load_into
 from analysis.loading.data import read_data
 from analysis.loading.evaluation_set import Prepared, finish, prepare
 from analysis.loading.labels import infer_task
-from analysis.loading.normalisation import AS_THEY_ARE, NORMALISATIONS, UNIT, usual
+from analysis.loading.normalisation import AS_THEY_ARE, NORMALISATIONS, UNIT
 from analysis.loading.raw import RawData
 from analysis.loading.weights_file import SUFFIXES as WEIGHTS
 from analysis.loading.weights_file import read_weights_file
-from analysis.measure.quality import Interval, evaluate, quality
+from analysis.measure import plausibility
+from analysis.measure.quality import Interval, evaluate
 from analysis.network import Network
 from analysis.pruning.groups import with_groups
 from analysis.tasks import TASKS
@@ -32,8 +33,7 @@ from analysis.tracing import open_pt2, trace
 _NETWORK, _DATA, _DESCRIPTION = "network", "data", "source.json"
 _NAME_LENGTH = 60
 _DIGEST_LENGTH = 16
-_FIRST = 1000  # examples that the network must be able to answer before it is shown
-_TRIED = 500  # examples that normalisations are tried on
+_FIRST = 64  # examples that the network must be able to answer before it is shown
 
 Say = Callable[[str], None]
 Architectures = Sequence[Architecture]
@@ -186,15 +186,9 @@ def open_files(files: Files, shipped: Architectures = (), say: Say = say_nothing
 
 
 def try_normalisations(files: Files, shipped: Architectures = ()) -> dict[str, Interval]:
-    """The headline metric under each of the usual normalisations, by key, on up to `_TRIED` examples."""
+    """The headline metric under each of the usual normalisations, by key."""
     network, _ = _network(files, shipped, say_nothing)
-    ready = _prepared(files, network, say_nothing).sample(_TRIED)
-    found = {}
-    for normalisation in usual(ready.inputs, ready.unit):
-        dataset = finish(ready, normalisation)
-        measured = evaluate(network, dataset.evaluation, dataset.task)
-        found[normalisation.key] = quality(measured)[dataset.task.headline.key]
-    return found
+    return plausibility.try_normalisations(network, _prepared(files, network, say_nothing))
 
 
 def dataset_of(raw: RawData, network: Network) -> Dataset:

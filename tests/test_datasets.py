@@ -107,7 +107,7 @@ def test_labels_outside_the_classes_are_refused_with_their_range(labels):
         check_split(_split(labels), CLASSIFICATION, classes=3)
 
 
-def _dataset(inputs: torch.Tensor, **kwargs: float) -> Dataset:
+def _dataset(inputs: torch.Tensor, **kwargs: float | tuple[float, ...]) -> Dataset:
     split = Split(inputs, torch.zeros(len(inputs)), "")
     return Dataset("made up", REGRESSION, split, split, **kwargs)
 
@@ -118,7 +118,31 @@ def test_images_are_known_by_their_shape():
     assert (images.noun, rows.noun) == ("images", "examples")
 
 
-def test_the_baseline_is_a_black_pixel_or_the_average_feature():
+def test_the_baseline_is_a_black_pixel():
     images = _dataset(torch.zeros(2, 1, 8, 8), offset=0.3, scale=0.4)
-    assert images.baseline * images.scale + images.offset == pytest.approx(0)
-    assert _dataset(torch.zeros(2, 7), offset=0.3, scale=0.4).baseline == 0
+    assert images.baseline == pytest.approx(-0.75)
+    coloured = _dataset(torch.zeros(2, 3, 8, 8), offset=(0.3, 0.5, 0.0), scale=(0.4, 0.5, 2.0))
+    assert coloured.baseline.shape == (3, 1, 1) and coloured.baseline.dtype == torch.float32
+    assert coloured.baseline.flatten().tolist() == pytest.approx([-0.75, -1, 0])
+
+
+def test_the_baseline_of_a_table_is_the_average_of_each_feature():
+    rows = _dataset(torch.tensor([[1.0, 5.0], [3.0, -5.0]]), offset=0.3, scale=0.4)
+    assert rows.baseline.tolist() == [2, 0]
+    assert _dataset(torch.tensor([[1.0, 5.0], [-1.0, -5.0]])).baseline == 0.0
+    assert _dataset(torch.zeros(2, 7, dtype=torch.long)).baseline == 0.0
+
+
+def test_pixels_undo_the_normalisation_of_each_channel():
+    inputs = torch.ones(2, 3, 2, 2)
+    one = _dataset(inputs, offset=0.5, scale=0.25)
+    assert (one.pixels(inputs) == 0.75).all() and one.pixels(inputs).dtype == torch.float32
+    each = _dataset(inputs, offset=(0.1, 0.2, 0.3), scale=(1.0, 2.0, 3.0))
+    for found in (each.pixels(inputs)[1], each.pixels(inputs[1])):
+        assert found.shape == (3, 2, 2)
+        assert found.flatten(1).tolist() == [pytest.approx([v] * 4) for v in (1.1, 2.2, 3.3)]
+
+
+def test_rows_come_back_in_the_units_of_their_features():
+    rows = _dataset(torch.tensor([[0.0, 1.0], [1.0, -1.0]]), offset=(10.0, 20.0), scale=(2.0, 3.0))
+    assert rows.pixels(rows.evaluation.inputs).tolist() == [[10, 23], [12, 17]]

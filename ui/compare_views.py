@@ -12,7 +12,7 @@ from analysis.explain.examples import choices, choose
 from analysis.explain.similarity import SIMILARITIES, similarities
 from analysis.measure.quality import Evaluation, confusion, per_class
 from analysis.tasks import confidences
-from ui import comparison_figures, figures, theme, workspace
+from ui import comparison_figures, figures, metric_table, theme, workspace
 from ui.gallery import Row, gallery
 
 SHOWN = 6
@@ -21,7 +21,7 @@ SIMILARITY_EXAMPLES = 200
 
 def examples(before: Evaluation, after: Evaluation) -> None:
     """Chosen examples with their attributions before, after, and the difference."""
-    dataset = workspace.sample().dataset
+    dataset = workspace.opened().dataset
     columns = st.columns([1.2, 1, 1.4, 1.2], vertical_alignment="bottom")
     kinds = {choice.name: choice.label for choice in choices(before)}
     kind = columns[0].selectbox("Examples", list(kinds), format_func=kinds.__getitem__)
@@ -85,9 +85,10 @@ def similarity(before: Evaluation, after: Evaluation) -> None:
 
 
 def classes(before: Evaluation, after: Evaluation) -> None:
-    """Accuracy per class and the difference of the confusion matrices."""
-    names = workspace.sample().dataset.class_names
+    """Every metric, accuracy per class, and the difference of the confusion matrices."""
+    names = workspace.opened().dataset.class_names
     palette = theme.palette()
+    _all_metrics()
     left, right = st.columns(2, gap="medium")
     with left, st.container(border=True):
         st.subheader("Accuracy per class", anchor=False)
@@ -111,8 +112,9 @@ def classes(before: Evaluation, after: Evaluation) -> None:
 
 
 def predictions(before: Evaluation, after: Evaluation) -> None:
-    """Predicted against true values of both networks."""
-    unit = workspace.sample().dataset.target_unit
+    """Every metric, and predicted against true values of both networks."""
+    unit = workspace.opened().dataset.target_unit
+    _all_metrics()
     with st.container(border=True):
         figure = comparison_figures.predicted_against_true(
             before.split.targets.numpy(), before.answers.numpy(), after.answers.numpy(), unit, theme.palette()
@@ -123,10 +125,19 @@ def predictions(before: Evaluation, after: Evaluation) -> None:
         )
 
 
+def _all_metrics() -> None:
+    with st.container(border=True):
+        st.subheader("All metrics", anchor=False)
+        metric_table.draw(workspace.measured(workspace.bench().plan), workspace.dense())
+
+
 def _method_choice(method_column, layer_column) -> tuple[str, str | None]:  # type: ignore[no-untyped-def]
     network = workspace.network()
     fitting = [name for name in METHODS if not refusal(name, network)]
     refused = [refusal(name, network) for name in METHODS if refusal(name, network)]
+    if not fitting:
+        st.info(theme.plain("No attribution method suits this network. " + refused[0]))
+        st.stop()
     method = method_column.selectbox(
         "Method", fitting, format_func=lambda n: METHODS[n].label, help=" ".join(refused) or None
     )
@@ -140,7 +151,7 @@ def _row(
     dataset: Dataset, before: Evaluation, after: Evaluation, index: int, map_before: Tensor, map_after: Tensor
 ) -> Row:
     target = int(before.split.targets[index])
-    picture = before.split.inputs[index].mean(dim=0) * dataset.scale + dataset.offset
+    picture = dataset.pixels(before.split.inputs[index]).mean(dim=0)
     return Row(
         title=f"#{index}, true class {dataset.class_names[target]}",
         picture=picture.numpy(),
@@ -155,7 +166,7 @@ def _row(
 
 def _answer(dataset: Dataset, evaluation: Evaluation, index: int) -> str:
     answer = int(evaluation.answers[index])
-    confidence = float(confidences(evaluation.outputs[index : index + 1])[0, answer])
+    confidence = float(confidences(evaluation.task, evaluation.outputs[index : index + 1])[0, answer])
     return f"{dataset.class_names[answer]} {confidence:.0%}"
 
 

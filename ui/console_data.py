@@ -47,7 +47,9 @@ def base(network: Network, scores: Scores, granularity: Granularity) -> ConsoleB
         row["size"] = len(order)
         if granularity == "channel":
             group = network.group(target)
-            row["note"] = f"Approximate: {group.reason}." if group.verdict == "approximate" else ""
+            row["floor"], row["unit"] = group.floor, group.unit
+            kind = "Approximate: " if group.verdict == "approximate" else ""
+            row["note"] = f"{kind}{group.reason}." if group.reason else ""
         else:
             zero = network.weight(target).flatten()[order.long()] == 0
             row["nonzero"] = _nonzero_left(zero)
@@ -96,12 +98,19 @@ def _ledger_data(network: Network, orders: Mapping[str, tuple[int, ...]], granul
     if granularity == "weight":
         others = [layer.name for layer in network.layers if layer.name not in orders]
         nonzero = sum(int(network.weight(name).count_nonzero()) for name in others)
-        return {"entries": [], "parameters": network.parameters(), "macs": macs[""], "nonzero": nonzero}
+        return {
+            "entries": [],
+            "parameters": network.parameters(),
+            "macs": macs[""],
+            "products": {},
+            "nonzero": nonzero,
+        }
     ledger = make_ledger(network, orders, macs)
     return {
         "entries": [_entry_data(ledger, i) for i in range(len(ledger.entries))],
         "parameters": ledger.other_parameters,
         "macs": ledger.other_macs,
+        "products": {group: list(taken) for group, taken in ledger.products.items()},
     }
 
 

@@ -8,14 +8,14 @@ from typing import Any
 
 import streamlit as st
 
-import sample_models
 from analysis.history import Trial, pareto_front
 from analysis.importance import CRITERIA
 from analysis.measure import Measurement
 from analysis.measure.measurement import Numbers
 from analysis.measure.quality import per_class
 from analysis.sensitivity import Point, quality_against_ratio
-from ui import comparison_figures, computed, figures, theme, workspace
+from analysis.tasks import Metric
+from ui import comparison_figures, computed, figures, library, metric_table, theme, workspace
 from ui.bench import Bench
 from ui.theme import Palette
 
@@ -47,21 +47,21 @@ SIBLING_RATIOS = (0.0, 0.2, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 
 
 def metric_cards(now: Measurement, dense: Measurement) -> None:
-    """Quality, size and latency, each against the dense network, with the conditions below.
+    """Two metrics, size and latency, each against the dense network; conditions and all metrics below.
 
     Parameters and MACs stand in the prune console.
     """
     task = now.evaluation.task
     is_dense = not now.change
     cards = itertools.chain.from_iterable(st.columns(2) for _ in itertools.count())
-    for metric in task.metrics:
+    for metric in (task.headline, task.companion):
         next(cards).metric(
             metric.label,
             theme.number(now.quality[metric.key].value, metric),
             **({} if is_dense else theme.delta_look(now.change[metric.key], metric)),
             border=True,
             help=f"95% interval {theme.interval(now.quality[metric.key], metric)}"
-            + ("" if is_dense else f"; change {_change_interval(now, metric.key)} (paired)"),
+            + ("" if is_dense else f"; change {_change(now, metric)} (paired)"),
         )
     next(cards).metric(
         "Latency",
@@ -82,19 +82,21 @@ def metric_cards(now: Measurement, dense: Measurement) -> None:
     headline = task.headline
     st.caption(
         f"{headline.label}: 95% interval **{theme.interval(now.headline, headline)}**"
-        + ("" if is_dense else f", change **{_change_interval(now, headline.key)}**")
+        + ("" if is_dense else f", change **{_change(now, headline)}**")
         + f", on {now.evaluation.split.origin}. Best lossless encoding: {now.size.best_encoding}"
         + ("" if is_dense else f" (dense: {dense.size.best_encoding})")
         + f". Latency: middle half {now.latency.low:.2f} to {now.latency.high:.2f} ms, batch "
         f"{now.latency.batch}, {now.latency.threads} thread, {now.latency.runs} runs"
         + ("." if is_dense else f"; dense {now.dense_latency.median:.2f} ms in the same moments.")
     )
+    with st.expander("All metrics"):
+        metric_table.draw(now, dense)
 
 
 def trade_off(palette: Palette) -> None:
     """Every plan tried, quality against a cost of choice; a click brings a plan back."""
     trials = workspace.trials()
-    metric = workspace.sample().dataset.task.headline
+    metric = workspace.opened().dataset.task.headline
     with st.container(border=True):
         head = st.columns([3, 3], vertical_alignment="center")
         head[0].subheader("Trade-off", anchor=False)
@@ -123,7 +125,7 @@ def trade_off(palette: Palette) -> None:
 
 def _describe(trial: Trial) -> str:
     """A trial in a hover text."""
-    metric = workspace.sample().dataset.task.headline
+    metric = workspace.opened().dataset.task.headline
     quality = f"{metric.label} {theme.number(trial.measurement.headline.value, metric)}"
     counts = (
         f"{theme.count(trial.measurement.cost.parameters)} parameters, "
@@ -156,7 +158,7 @@ def class_change(now: Measurement, dense: Measurement, names: Sequence[str], pal
 
 def sibling_curves(palette: Palette) -> None:
     """How far networks of the same architecture, trained differently, can be pruned."""
-    names = workspace.sample().siblings
+    names = workspace.opened().siblings
     if not names:
         return
     with st.expander("Regularise, then prune: how far do the siblings go?"):
@@ -167,10 +169,10 @@ def sibling_curves(palette: Palette) -> None:
         )
         key = (names, state.criterion, state.granularity, workspace.image_count())
         if st.button("Measure the siblings"):
-            workspace.keep_sibling_curves(key, _measure_siblings(names, state))
-        stored = workspace.sibling_curves(key)
+            workspace.keep_result("siblings", key, _measure_siblings(names, state))
+        stored = workspace.kept_result("siblings", key)
         if stored:
-            metric = workspace.sample().dataset.task.headline
+            metric = workspace.opened().dataset.task.headline
             curves = {name: [(p.ratio, p.quality) for p in points] for name, points in stored.items()}
             st.plotly_chart(figures.quality_curves(curves, palette, metric), config=figures.CONFIG)
             st.caption(
@@ -183,7 +185,7 @@ def _measure_siblings(names: Sequence[str], state: Bench) -> dict[str, tuple[Poi
 
     def run(report: computed.Progress) -> None:
         for i, name in enumerate(names):
-            sample = sample_models.load(name)
+            sample = library.load(name)
             curves[name] = quality_against_ratio(
                 sample.network,
                 sample.dataset,
@@ -205,9 +207,5 @@ def _latency_look(now: Measurement) -> dict[str, Any]:
     return look
 
 
-def _change_interval(now: Measurement, key: str) -> str:
-    metric = now.evaluation.task.by_key[key]
-    change = now.change[key]
-    if metric.percent:
-        return f"{100 * change.low:+.1f} to {100 * change.high:+.1f} points"
-    return f"{theme.delta(change.low, metric)} to {theme.delta(change.high, metric)}"
+def _change(now: Measurement, metric: Metric) -> str:
+    return theme.change_interval(now.change[metric.key], metric)

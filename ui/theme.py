@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import streamlit as st
 
 from analysis.measure.quality import Interval
 from analysis.tasks import Metric
+
+_SMALLEST = 1e-6  # below it a value is rounding
 
 
 @dataclass(frozen=True)
@@ -68,23 +71,43 @@ def palette() -> Palette:
 
 
 def number(value: float, metric: Metric) -> str:
-    """A metric's value: 98.2% or 0.861."""
+    """A metric's value: 98.2% or 0.861; "unknown" if it has none."""
+    if math.isnan(value):
+        return "unknown"
     return f"{value:.1%}" if metric.percent else _significant(value)
 
 
 def delta(value: float, metric: Metric) -> str:
     """A signed change: -1.2 points or +0.013."""
+    if math.isnan(value):
+        return "unknown"
     if metric.percent:
         return f"{100 * value:+.1f} points"
     return ("-" if value < 0 else "+") + _significant(abs(value))
 
 
+def change_interval(change: Interval, metric: Metric) -> str:
+    """The 95% interval of a change: -2.0 to +0.4 points."""
+    if math.isnan(change.low):
+        return "unknown"
+    if metric.percent:
+        return f"{100 * change.low:+.1f} to {100 * change.high:+.1f} points"
+    return f"{delta(change.low, metric)} to {delta(change.high, metric)}"
+
+
+def verdict(change: Interval, metric: Metric) -> Literal["better", "worse", ""]:
+    """What a change is worth: empty if it is shown as zero or its interval does not leave out zero."""
+    if _is_nothing(delta(change.value, metric)) or not (change.low > 0 or change.high < 0):
+        return ""
+    return "better" if (change.value > 0) == metric.higher_is_better else "worse"
+
+
 def delta_look(change: Interval, metric: Metric) -> dict[str, Any]:
     """How ``st.metric`` shows a change: coloured for better or worse if its interval leaves out zero."""
     text = delta(change.value, metric)
-    if not any(digit in text for digit in "123456789"):
+    if _is_nothing(text):
         return {"delta": text.replace("-", "+"), "delta_color": "off", "delta_arrow": "off"}
-    if change.low <= 0 <= change.high:
+    if not verdict(change, metric):
         return {"delta": text, "delta_color": "off"}
     return {"delta": text, "delta_color": "normal" if metric.higher_is_better else "inverse"}
 
@@ -99,6 +122,8 @@ def saving_look(value: float, whole: float) -> dict[str, Any]:
 
 def interval(measured: Interval, metric: Metric) -> str:
     """The 95% interval: 95% CI 96.5 to 99.1%."""
+    if math.isnan(measured.low):
+        return "unknown"
     if metric.percent:
         return f"{100 * measured.low:.1f} to {100 * measured.high:.1f}%"
     return f"{_significant(measured.low)} to {_significant(measured.high)}"
@@ -127,5 +152,16 @@ def plain(text: str) -> str:
     return re.sub(r"([\\`*_{}\[\]()#+\-.!|:$<>~])", r"\\\1", text)
 
 
+def _is_nothing(text: str) -> bool:
+    """True if a change is shown as zero, or is not known."""
+    return not any(digit in text for digit in "123456789")
+
+
 def _significant(value: float) -> str:
-    return f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"
+    """Three decimals; fewer for large values, more for values too small to show in three."""
+    size = abs(value)
+    if size >= 1000:
+        return f"{value:,.0f}"
+    if size >= 10:
+        return f"{value:.1f}"
+    return f"{value:.3f}" if size >= 0.01 or size < _SMALLEST else f"{value:.2g}"

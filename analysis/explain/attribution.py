@@ -17,8 +17,9 @@ from captum import attr
 from torch import Tensor, fx, nn
 
 from analysis.errors import AttributionError
+from analysis.explain.tokens import token_embedding, token_integrated_gradients, token_saliency
 from analysis.importance.signals import is_activation, signal_node
-from analysis.network import Network
+from analysis.network import Network, first_line
 
 warnings.filterwarnings("ignore", module=r"captum\..*")  # it announces hooks that it removes again
 Progress = Callable[[float], None]
@@ -26,12 +27,15 @@ Progress = Callable[[float], None]
 
 @dataclass(frozen=True)
 class Request:
-    """One batch to explain: `module` is a private copy, `target` None for a single output."""
+    """One batch to explain: `module` is a private copy, `target` None for a single output.
+
+    `baseline` has the shape of `inputs`.
+    """
 
     module: fx.GraphModule
     inputs: Tensor
     target: Tensor | None
-    baseline: float
+    baseline: Tensor
     layer: str
     seed: int
 
@@ -40,7 +44,8 @@ class Request:
 class Method:
     """An attribution method: `compute` gives one value per input value, shape (N, ...).
 
-    `batch` examples are explained at a time, so that progress moves and memory stays small.
+    `batch` examples are explained at a time, so that progress moves and memory stays small. A method that
+    `is_signed` speaks for and against an answer: turned around, it explains the opposite answer.
     """
 
     name: str
@@ -50,9 +55,13 @@ class Method:
     batch: int = 64
     needs_layer: bool = False
     needs_relu: bool = False
+    reads_tokens: bool = False
+    is_signed: bool = True
 
 
 def _saliency(request: Request) -> Tensor:
+    if not request.inputs.is_floating_point():
+        return token_saliency(request.module, request.inputs, request.target)
     return attr.Saliency(request.module).attribute(request.inputs, target=request.target)
 
 
@@ -61,20 +70,22 @@ def _input_x_gradient(request: Request) -> Tensor:
 
 
 def _integrated_gradients(request: Request) -> Tensor:
+    if not request.inputs.is_floating_point():
+        empty = int(request.baseline.flatten()[0])
+        return token_integrated_gradients(request.module, request.inputs, request.target, empty)
     return attr.IntegratedGradients(request.module).attribute(
         request.inputs, request.baseline, target=request.target, n_steps=32, internal_batch_size=256
     )
 
 
 def _gradient_shap(request: Request) -> Tensor:
-    baselines = torch.full_like(request.inputs[:1], request.baseline)
     state = np.random.get_state()  # Captum draws from NumPy's generator, too
     with torch.random.fork_rng():
         torch.manual_seed(request.seed)
         np.random.seed(request.seed)
         try:
             return attr.GradientShap(request.module).attribute(
-                request.inputs, baselines, target=request.target, n_samples=16, stdevs=0.1
+                request.inputs, request.baseline[:1], target=request.target, n_samples=16, stdevs=0.1
             )
         finally:
             np.random.set_state(state)
@@ -90,9 +101,7 @@ def _deep_lift(request: Request) -> Tensor:
             clone = graph.call_method("clone", (node,))
         node.replace_all_uses_with(clone, delete_user_cb=lambda user, clone=clone: user is not clone)
     request.module.recompile()
-    return attr.DeepLift(request.module).attribute(
-        request.inputs, torch.full_like(request.inputs, request.baseline), target=request.target
-    )
+    return attr.DeepLift(request.module).attribute(request.inputs, request.baseline, target=request.target)
 
 
 def _guided_backprop(request: Request) -> Tensor:
@@ -130,7 +139,7 @@ _ALL = (
     Method(
         "saliency", "Saliency",
         "How strongly the answer reacts to each input: the size of its gradient (Simonyan et al. 2014).",
-        _saliency,
+        _saliency, reads_tokens=True, is_signed=False,
     ),
     Method(
         "input-x-gradient", "Input × gradient",
@@ -141,7 +150,7 @@ _ALL = (
         "integrated-gradients", "Integrated gradients",
         "Gradients gathered on the way from an empty input; they add up to the answer "
         "(Sundararajan et al. 2017).",
-        _integrated_gradients, batch=16,
+        _integrated_gradients, batch=16, reads_tokens=True,
     ),
     Method(
         "gradient-shap", "GradientShap",
@@ -172,19 +181,28 @@ _ALL = (
 
 # The activations that Captum has rules for; on all others it falls back to the gradient without a word.
 _DEEP_LIFT_RULES = (nn.ReLU, nn.ELU, nn.LeakyReLU, nn.Sigmoid, nn.Tanh, nn.Softplus, nn.Softmax)
+_MAPS = (nn.Conv2d, nn.ConvTranspose2d)
 METHODS = {method.name: method for method in _ALL}
 
 
 def spatial_layers(network: Network) -> tuple[str, ...]:
-    """Layers whose output is a map over an image: what GradCAM can look at."""
-    return tuple(layer.name for layer in network.layers if len(layer.output_shape) == 3)
+    """Convolutions whose output is a map over an image: what GradCAM can look at."""
+    if network.example_input.dim() != 4:
+        return ()
+    return tuple(
+        layer.name
+        for layer in network.layers
+        if len(layer.output_shape) == 3 and isinstance(network.module.get_submodule(layer.name), _MAPS)
+    )
 
 
 def refusal(method: str, network: Network) -> str:
     """Why `method` cannot explain `network`, as a sentence; empty if it can."""
     entry = METHODS[method]
+    if not network.example_input.is_floating_point():
+        return _token_refusal(entry, network)
     if entry.needs_layer and not spatial_layers(network):
-        return f"{entry.label} needs a convolution, and {network.name} has none."
+        return f"{entry.label} needs a convolution over an image, and {network.name} has none."
     if method == "deep-lift":
         others = {
             type(m).__name__
@@ -198,13 +216,22 @@ def refusal(method: str, network: Network) -> str:
     return ""
 
 
+def _token_refusal(entry: Method, network: Network) -> str:
+    if not entry.reads_tokens:
+        able = " and ".join(m.label for m in _ALL if m.reads_tokens)
+        return f"{entry.label} follows gradients to the inputs, and tokens have none ({able} can)."
+    if token_embedding(network.module) is None:
+        return f"{entry.label} needs one embedding that reads the tokens, and {network.name} has none or several."
+    return ""
+
+
 def attribute(
     network: Network,
     method: str,
     inputs: Tensor,
     targets: Tensor | None,
     *,
-    baseline: float = 0.0,
+    baseline: float | Tensor = 0.0,
     layer: str | None = None,
     seed: int = 0,
     progress: Progress = lambda share: None,
@@ -214,11 +241,13 @@ def attribute(
     Parameters
     ----------
     inputs : Tensor
-        (N, ...); neither they nor the network are modified.
+        (N, ...), or tokens (N, T); neither they nor the network are modified.
     targets : Tensor or None
-        Class to explain, (N,); None for a network with one output.
-    baseline : float
-        The value that means "nothing" in the inputs.
+        Class to explain, (N,); None for a network whose single output is a value. If a single output
+        tells two classes apart, it speaks for class 1 and, turned around, for class 0.
+    baseline : float or Tensor
+        The value that means "nothing" in the inputs; a tensor must broadcast over one example, as
+        (channels, 1, 1) over an image.
     layer : str, optional
         For GradCAM: the convolution to look at; default its last.
 
@@ -230,15 +259,22 @@ def attribute(
     Raises
     ------
     AttributionError
-        If the method is unknown or does not suit the network.
+        If the method is unknown, does not suit the network or the inputs, or finds no finite answer.
     """
     if method not in METHODS:
         raise AttributionError(f"There is no method {method!r}. Known: {', '.join(METHODS)}.")
     reason = refusal(method, network)
     if reason:
         raise AttributionError(reason + " Choose another method.")
-    if not inputs.is_floating_point():
-        raise AttributionError("Inputs that are tokens have no gradient; attributions need float inputs.")
+    if inputs.is_floating_point() != network.example_input.is_floating_point():
+        kinds = ("tokens", "numbers") if inputs.is_floating_point() else ("numbers", "tokens")
+        raise AttributionError(f"{network.name} reads {kinds[0]}, and the inputs are {kinds[1]}.")
+    with torch.no_grad():
+        outputs = network.module(network.example_input).numel()
+    if targets is None and outputs > 1:
+        raise AttributionError(
+            f"{network.name} answers with {outputs:,} values an example: say which of them to explain."
+        )
     entry = METHODS[method]
     heard = ""
     if entry.needs_layer:
@@ -249,19 +285,48 @@ def attribute(
             )
         node = signal_node(network, layer)
         heard = str(node.target) if node.op == "call_module" else layer
+    empty = torch.as_tensor(baseline, dtype=inputs.dtype)
+    try:
+        empty = empty.expand(inputs.shape[1:])
+    except RuntimeError as error:
+        raise AttributionError(
+            f"The empty input has shape {tuple(empty.shape)}, which does not fit inputs of shape "
+            f"{tuple(inputs.shape[1:])}. Give a number for each channel."
+        ) from error
     module = copy.deepcopy(network.module)  # Captum hooks modules, and the network is shared
+    opposite = targets == 0 if targets is not None and outputs == 1 and entry.is_signed else None
     parts = []
     with torch.enable_grad():
         for start in range(0, len(inputs), entry.batch):
             rows = slice(start, start + entry.batch)
+            given = inputs[rows].detach().clone()
             request = Request(
                 module=module,
-                inputs=inputs[rows].detach().clone().requires_grad_(True),
-                target=None if targets is None else targets[rows],
-                baseline=baseline,
+                inputs=given.requires_grad_(True) if given.is_floating_point() else given,
+                target=None if targets is None or outputs == 1 else targets[rows],
+                baseline=empty.expand_as(given),
                 layer=heard,
                 seed=seed + start,
             )
-            parts.append(entry.compute(request).detach())
+            parts.append(_computed(entry, request, network))
             progress(min(1.0, (start + entry.batch) / len(inputs)))
-    return torch.cat(parts)
+    values = torch.cat(parts)
+    if opposite is not None:
+        values[opposite] *= -1
+    return values
+
+
+def _computed(entry: Method, request: Request, network: Network) -> Tensor:
+    """One batch, with what Captum and torch refuse in words."""
+    try:
+        values = entry.compute(request).detach()
+    except Exception as error:
+        raise AttributionError(
+            f"{entry.label} cannot explain {network.name} ({first_line(error)}). Choose another method."
+        ) from error
+    if not torch.isfinite(values).all():
+        raise AttributionError(
+            f"{entry.label} finds NaN or infinity in {network.name}: its gradient does not exist at some of "
+            "these inputs. Choose another method."
+        )
+    return values

@@ -25,7 +25,8 @@ def confidence_lost(before: Evaluation, after: Evaluation) -> Tensor:
     """Drop of the true class's probability from `before` to `after`, shape (N,)."""
     rows = torch.arange(len(before.split))
     targets = before.split.targets
-    return confidences(before.outputs)[rows, targets] - confidences(after.outputs)[rows, targets]
+    was, now = (confidences(one.task, one.outputs)[rows, targets] for one in (before, after))
+    return was - now
 
 
 def _rising(mask: Tensor, before: Evaluation, after: Evaluation) -> Tensor:

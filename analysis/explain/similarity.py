@@ -12,6 +12,7 @@ from torch import Tensor
 from torchmetrics.functional.image import structural_similarity_index_measure
 
 TOP_SHARE = 0.1
+_LEAST_SIDE = 3  # the borders of an image are reflected by two pixels
 
 
 @dataclass(frozen=True)
@@ -54,9 +55,14 @@ def ssim(before: Tensor, after: Tensor) -> Tensor:
     """Structural similarity (Wang et al. 2004) of (N, C, H, W) maps, in [-1, 1].
 
     Each map is divided by its own peak first, as Adebayo et al. 2018 do: like the other measures it
-    compares patterns, not strengths.
+    compares patterns, not strengths. Of a map that is lower or narrower than the smallest window, every
+    pixel is drawn several times.
     """
-    a, b = _unit_peak(before), _unit_peak(after)
+    repeats = [-(-_LEAST_SIDE // side) for side in before.shape[2:]]
+    a, b = (
+        m.repeat_interleave(repeats[0], dim=2).repeat_interleave(repeats[1], dim=3)
+        for m in (_unit_peak(before), _unit_peak(after))
+    )
     sigma = 1.5 if min(a.shape[2:]) >= 16 else 0.5  # an 11-pixel window would cover all of a small image
     result = structural_similarity_index_measure(a, b, sigma=sigma, data_range=2.0, reduction="none")
     assert isinstance(result, Tensor)

@@ -70,7 +70,9 @@ class Archive:
                 if len(content) == entry.file_size:
                     content += file.read(1)  # reaching the end compares the checksum
         except Exception as error:  # zlib, struct and zipfile fail in many ways, none of them ours
-            raise self.refuse(f"{member} is damaged ({error}). Save or download the file again.") from error
+            raise self.refuse(
+                f"{member} is damaged ({_brief(error)}). Save or download the file again."
+            ) from error
         if len(content) != entry.file_size:
             raise self.refuse(
                 f"{member} claims {entry.file_size:,} bytes and holds others. Save or download the file again."
@@ -124,7 +126,7 @@ def open_archive(
                 f"Its list of members is longer than {MAX_DIRECTORY_BYTES:,} bytes. Use fewer members."
             ) from None
         except Exception as error:
-            raise refuse(f"It is not {what} ({error}).") from error
+            raise refuse(f"It is not {what} ({_brief(error)}).") from error
         with archive:
             _check(archive, length, limits, refuse)
             guarded.limit = None
@@ -176,6 +178,12 @@ def _opened(source: bytes | Path, refuse: type[PrunescopeError]) -> Iterator[Bin
         raise refuse(f"There is no readable file at {source}.") from error
     with file:
         yield file
+
+
+def _brief(error: Exception) -> str:
+    """An error's text as a message may show it; zipfile repeats names of any length in it."""
+    text = ascii(str(error))[1:-1]
+    return text if len(text) <= 160 else f"{text[:157]}..."
 
 
 def _shown(name: str) -> str:

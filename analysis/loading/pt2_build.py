@@ -11,7 +11,7 @@ from torch import Tensor, fx, nn
 
 from analysis.errors import NetworkError
 from analysis.loading.pt2_json import shown
-from analysis.loading.pt2_names import Names
+from analysis.loading.pt2_names import Names, safe_path
 from analysis.loading.pt2_schema import Call, Ignored, Meta, Program, Ref
 from analysis.loading.pt2_tensors import Weights
 
@@ -147,6 +147,9 @@ class Builder:
         if key not in self._layers:
             if any(state.holder for state in held.values()) or len(set(map(id, held.values()))) < len(held):
                 return otherwise()
+            empty = next((s for s in held.values() if s.tensor is not None and s.tensor.numel() == 0), None)
+            if empty is not None:
+                raise NetworkError(f"The weight {shown(empty.names[0])} has no values. Save the model again.")
             module = kind(**settings, device="meta")
             path = self.names.claim(self._layer_path(call, kind, held), of_weight=True)
             for name, state in held.items():
@@ -209,7 +212,8 @@ class Builder:
             raise NetworkError(f"{shown(name)} is read before any call computes it. Save the model again.")
         state = self._loaded(self._states[name])
         if not state.nodes:
-            state.nodes.append(self.graph.get_attr("pending"))
+            named = safe_path(state.names[0]).replace(".", "_")
+            state.nodes.append(self.graph.create_node("get_attr", "pending", name=named))
         return state.nodes[0]
 
     def _group_states(self) -> None:

@@ -46,6 +46,7 @@ class _Sizes(fx.Interpreter):
 
     def __init__(self, module: fx.GraphModule) -> None:
         super().__init__(module)
+        self.extra_traceback = False  # it would add fx's own text to our messages
         self.total = 0
         self.twins: dict[str, nn.Module] = {}
 
@@ -67,14 +68,12 @@ class _Sizes(fx.Interpreter):
         return super().get_attr(target, args, kwargs).to("meta")
 
     def call_module(self, target: Any, args: Any, kwargs: Any) -> Any:
+        module = self.fetch_attr(target)
+        if isinstance(module, nn.RNNBase):
+            return _recurrent(str(target), module, args[0])
         if target not in self.twins:
-            self.twins[target] = _twin(self.fetch_attr(target))
-        twin = self.twins[target]
-        if isinstance(twin, nn.RNNBase):
-            steps = args[0].shape[1 if twin.batch_first and args[0].dim() == 3 else 0]
-            if steps > MAX_STEPS:
-                raise NetworkError(f"{target} reads {steps:,} steps; at most {MAX_STEPS:,} are run.")
-        return twin(*args, **kwargs)
+            self.twins[target] = _twin(module)
+        return self.twins[target](*args, **kwargs)
 
     def call_function(self, target: Any, args: Any, kwargs: Any) -> Any:
         if target in _PIECES:
@@ -111,6 +110,27 @@ def _twin(module: nn.Module) -> nn.Module:
     }
     memo |= {id(b): b.to("meta") for b in module.buffers()}
     return copy.deepcopy(module, memo)
+
+
+def _recurrent(name: str, module: nn.RNNBase, source: Tensor) -> Any:
+    """The outputs of a recurrent layer by rule: run step by step, a long input would take minutes."""
+    if source.dim() != 3 or source.shape[2] != module.input_size:
+        raise NetworkError(
+            f"{name} reads {module.input_size} values a step, not an input of shape {tuple(source.shape)}. "
+            "Save the model again."
+        )
+    batch, steps = source.shape[0 if module.batch_first else 1], source.shape[1 if module.batch_first else 0]
+    if steps > MAX_STEPS:
+        raise NetworkError(
+            f"{name} reads {steps:,} steps; at most {MAX_STEPS:,} are run. Use shorter inputs."
+        )
+    directions = 2 if module.bidirectional else 1
+    width = module.proj_size or module.hidden_size
+    output = source.new_empty((*source.shape[:2], directions * width))
+    last = source.new_empty((directions * module.num_layers, batch, width))
+    if not isinstance(module, nn.LSTM):
+        return output, last
+    return output, (last, source.new_empty((directions * module.num_layers, batch, module.hidden_size)))
 
 
 def _bounded(count: int, what: str) -> None:

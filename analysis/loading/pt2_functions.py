@@ -80,6 +80,9 @@ def _swap_axes(step: Step) -> fx.Node:
         is_matrix = step.state("self") is not None and len(step.meta("self").shape) == 2
         if is_matrix and isinstance(name, str) and _swaps(step):
             step.builder.transpose_of(name, step["self"])
+    if step.operator == "numpy_T.default":
+        axes = range(len(step.meta("self").shape))
+        return step.emit(torch.permute, step["self"], tuple(reversed(axes)))
     if step.operator in ("t.default", "mT.default"):
         return step.emit(
             torch.transpose, step["self"], *((0, 1) if step.operator == "t.default" else (-2, -1))
@@ -92,7 +95,7 @@ def _swap_axes(step: Step) -> fx.Node:
 def _swaps(step: Step) -> bool:
     if step.operator == "permute.default":
         return step["dims"] in ((1, 0), (-1, -2), (1, -2), (-1, 0))
-    return step.operator in ("t.default", "mT.default") or step["dim0"] != step["dim1"]
+    return step.operator in ("t.default", "mT.default", "numpy_T.default") or step["dim0"] != step["dim1"]
 
 
 def _resize(mode: str, *, antialias: bool = False) -> Handler:
@@ -223,6 +226,7 @@ HANDLERS: dict[str, Handler] = {
     "_unsafe_index.Tensor": _index,
     "t.default": _swap_axes,
     "mT.default": _swap_axes,
+    "numpy_T.default": _swap_axes,
     "transpose.int": _swap_axes,
     "permute.default": _swap_axes,
     "expand.default": _expand,

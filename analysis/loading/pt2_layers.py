@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import fx, nn
 
+from analysis.errors import NetworkError
 from analysis.loading.pt2_build import Missing, State
 from analysis.loading.pt2_step import Result, Step
 
@@ -102,8 +103,7 @@ def _mm(step: Step) -> fx.Node:
 def _batch_norm(step: Step) -> Result:
     mean, variance = step["running_mean"], step["running_var"]
     if mean is None or variance is None:
-        raise step.refuse("keeps no running statistics, so one example's output depends on the others. "
-                          "Use track_running_stats=True.")  # fmt: skip
+        raise _without_statistics(step)
     weight, bias = step["weight"], step["bias"]
 
     def call() -> fx.Node:
@@ -124,6 +124,24 @@ def _batch_norm(step: Step) -> Result:
         "affine": weight is not None,
     }
     return _first(step, _counted(step, kind, settings, states, average, call))
+
+
+def _normalised_alone(step: Step) -> Result:
+    """An instance norm once decomposed: a batch norm over a batch of one, without statistics."""
+    meta = step.meta("input")
+    if 0 in meta.symbolic or meta.shape[:1] != (1,):
+        raise _without_statistics(step)
+    weight, bias = step["weight"], step["bias"]
+    normalised = step.emit(
+        F.batch_norm, step["input"], None, None, weight, bias, True, step["momentum"], step["eps"]
+    )
+    return _first(step, normalised)
+
+
+def _without_statistics(step: Step) -> NetworkError:
+    return step.refuse(
+        "keeps no running statistics, so one example's output depends on the others. Use track_running_stats=True."
+    )
 
 
 def _instance_norm(step: Step) -> fx.Node:
@@ -295,6 +313,7 @@ HANDLERS: dict[str, Handler] = {
     "_native_batch_norm_legit_no_training.default": _batch_norm,
     "_native_batch_norm_legit.default": _batch_norm,
     "native_batch_norm.default": _batch_norm,
+    "_native_batch_norm_legit.no_stats": _normalised_alone,
     "instance_norm.default": _instance_norm,
     "layer_norm.default": _layer_norm,
     "native_layer_norm.default": _layer_norm,

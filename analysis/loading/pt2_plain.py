@@ -92,6 +92,9 @@ HANDLERS: dict[str, Handler] = {
     "col2im.default": _function(F.fold),
     "bilinear.default": _function(F.bilinear),
     "zero.default": _function(torch.zeros_like),
+    "empty_like.default": _function(torch.zeros_like),  # what is not written yet means nothing
+    "grid_sampler_2d.default": _function(torch.grid_sampler),
+    "grid_sampler_3d.default": _function(torch.grid_sampler),
     "expand_as.default": _method("expand_as"),
     "view_as.default": _method("view_as"),
     "reshape_as.default": _method("reshape_as"),

@@ -70,7 +70,7 @@ def measure(
     DataError, NetworkError
         As :func:`analysis.measure.quality.evaluate`.
     """
-    answered = evaluation or evaluate(network, split, task)
+    answered = evaluation or evaluate(network, split, dense.evaluation.task if dense else task)
     own, *others = latencies([network, dense.network] if dense else [network], budget=0.1)
     return Measurement(
         network=network,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,12 +11,26 @@ from torch import Tensor
 
 from analysis.datasets import Split, check_split
 from analysis.errors import DataError, NetworkError
+from analysis.inference import Layout, answers, compile_network
+from analysis.measure.metrics import Sums, sums_of
 from analysis.network import Network
-from analysis.tasks import Task, predictions
+from analysis.tasks import (
+    ACCURACY,
+    CALIBRATION_ERROR,
+    LOSS,
+    TOP,
+    TOP_ACCURACY,
+    Metric,
+    Task,
+    check_outputs,
+    class_scores,
+    classes_of,
+    predictions,
+    settled,
+)
 
 BATCH = 64  # the fastest of 64, 128, 256 and 512 on a CPU core: activations stay in its cache
 _Z = 1.959964  # 97.5% quantile of the normal distribution
-_RESAMPLES = 1000
 
 
 @dataclass(frozen=True)
@@ -31,9 +44,10 @@ class Interval:
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """What a network answered on a split.
+    """What a network answered on a split; made by :func:`assess`.
 
-    `outputs` (N, ...) are raw; `answers` (N,) are class indices or values; `losses` (N,).
+    `task` knows what the outputs mean; `outputs` (N, ...) are raw; `answers` (N,) are class indices or
+    values; `losses` (N,).
     """
 
     task: Task
@@ -46,6 +60,16 @@ class Evaluation:
     def correct(self) -> Tensor:
         """True where the class is right, shape (N,)."""
         return self.answers == self.split.targets
+
+    @property
+    def classes(self) -> int:
+        """How many classes the network tells apart; 0 for regression."""
+        return classes_of(self.task, self.outputs)
+
+    @property
+    def metrics(self) -> tuple[Metric, ...]:
+        """The task's metrics that mean something here: top-5 accuracy needs more than 5 classes."""
+        return tuple(m for m in self.task.metrics if m is not TOP_ACCURACY or self.classes > TOP)
 
 
 @torch.no_grad()
@@ -66,34 +90,61 @@ def evaluate(network: Network, split: Split, task: Task) -> Evaluation:
             f"{network.name} reads inputs of shape {expected}, the data have {given}. Reshape the data "
             "or choose the network they belong to."
         )
-    outputs = torch.cat([network.module(batch) for batch in split.inputs.split(BATCH)])
+    layout = Layout(BATCH, channels_last=split.inputs.dim() == 4)
+    outputs = answers(compile_network(network, layout), split.inputs)
     if not torch.isfinite(outputs).all():
         bad = int((~torch.isfinite(outputs)).flatten(1).any(dim=1).sum())
         raise NetworkError(f"{network.name} answers NaN or infinity on {bad:,} of {len(split):,} examples.")
+    return assess(task, split, outputs)
+
+
+def assess(task: Task, split: Split, outputs: Tensor) -> Evaluation:
+    """What `outputs` (N, ...), in the order of the split, say of it.
+
+    A task whose `meaning` is not known yet is settled here, by these outputs.
+
+    Raises
+    ------
+    DataError
+        If the outputs or the targets have a shape or labels that the task cannot read.
+    """
+    if split.targets.dim() != 1:
+        raise DataError(
+            f"The targets have shape {tuple(split.targets.shape)}; {task.name} reads one value an example, "
+            f"shape ({len(split):,},). Keep one column."
+        )
+    check_outputs(task, outputs)
+    task = settled(task, outputs)
     if task.is_classification:
-        check_split(split, task, classes=outputs.shape[1])
+        check_split(split, task, classes=classes_of(task, outputs))
     return Evaluation(task, split, outputs, predictions(task, outputs), task.losses(outputs, split.targets))
 
 
 def quality(evaluation: Evaluation) -> dict[str, Interval]:
-    """Every metric of the task with its 95% interval.
+    """Every metric of the task that means something here, with its 95% interval.
 
-    Accuracy: Wilson score interval (Wilson 1927). Loss: normal interval of the mean.
-    R², MSE, RMSE: percentile bootstrap, 1,000 seeded resamples of the examples.
+    Accuracy, top-5 accuracy: Wilson score interval (Wilson 1927). Loss: normal interval of the mean. The
+    others: bootstrap, 1,000 seeded resamples of the examples, percentile interval. In a finite sample the
+    calibration error is too large, and in a resample of it twice so: its interval also spans the percentile
+    interval reversed, which takes that back (Davison & Hinkley 1997, section 5.2).
     """
+    sums = _sums(evaluation)
+    found = _intervals(sums.exact(), sums.resampled())
     if evaluation.task.is_classification:
-        return {
-            "accuracy": wilson(int(evaluation.correct.sum()), len(evaluation.split)),
-            "loss": mean_interval(evaluation.losses),
-        }
-    return {key: _bootstrap(function, evaluation) for key, function in _REGRESSION.items()}
+        count = len(evaluation.split)
+        error = found[CALIBRATION_ERROR.key]
+        found[CALIBRATION_ERROR.key] = Interval(error.value, max(0.0, error.low), min(1.0, error.high))
+        found[ACCURACY.key] = wilson(int(evaluation.correct.sum()), count)
+        found[TOP_ACCURACY.key] = wilson(int(_near(evaluation).sum()), count)
+        found[LOSS.key] = mean_interval(evaluation.losses)
+    return {metric.key: found[metric.key] for metric in evaluation.metrics}
 
 
 def change(after: Evaluation, before: Evaluation) -> dict[str, Interval]:
     """Each metric's change from `before` to `after` on the same examples, with its paired 95% interval.
 
     Pairing cancels what makes an example hard for both networks, so the interval is much narrower
-    than the two single ones suggest.
+    than the two single ones suggest. Bootstrapped metrics are computed on the same resamples.
 
     Raises
     ------
@@ -105,12 +156,15 @@ def change(after: Evaluation, before: Evaluation) -> dict[str, Interval]:
         and torch.equal(after.split.inputs, before.split.inputs)
     ):
         raise DataError("The two measurements used different examples, so their difference means nothing.")
+    now, then = _sums(after), _sums(before)
+    found = _intervals(
+        _differences(now.exact(), then.exact()), _differences(now.resampled(), then.resampled())
+    )
     if after.task.is_classification:
-        return {
-            "accuracy": paired_proportions(after.correct, before.correct),
-            "loss": mean_interval(after.losses.double() - before.losses.double()),
-        }
-    return {key: _bootstrap(f, after, before) for key, f in _REGRESSION.items()}
+        found[ACCURACY.key] = paired_proportions(after.correct, before.correct)
+        found[TOP_ACCURACY.key] = paired_proportions(_near(after), _near(before))
+        found[LOSS.key] = mean_interval(after.losses.double() - before.losses.double())
+    return {metric.key: found[metric.key] for metric in after.metrics}
 
 
 def wilson(successes: int, trials: int) -> Interval:
@@ -162,34 +216,27 @@ def confusion(evaluation: Evaluation, classes: int) -> Tensor:
     return torch.bincount(index, minlength=classes**2).reshape(classes, classes)
 
 
-def _mse(answers: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    return np.mean((answers - targets) ** 2, axis=-1)
+def _sums(evaluation: Evaluation) -> Sums:
+    return sums_of(evaluation.task, evaluation.outputs, evaluation.answers, evaluation.split.targets)
 
 
-def _rmse(answers: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    return np.sqrt(_mse(answers, targets))
+def _near(evaluation: Evaluation) -> Tensor:
+    """True where the class is among the likeliest `TOP`, shape (N,)."""
+    scores = class_scores(evaluation.task, evaluation.outputs)
+    likeliest = scores.topk(min(TOP, scores.shape[1]), dim=1).indices
+    return (likeliest == evaluation.split.targets[:, None]).any(dim=1)
 
 
-def _r2(answers: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """1 - residual over total variance (NaN where the targets do not vary)."""
-    variance = np.var(targets, axis=-1)
-    return 1 - _mse(answers, targets) / np.where(variance > 0, variance, np.nan)
+def _differences(after: dict[str, np.ndarray], before: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {key: after[key] - before[key] for key in after}
 
 
-_Statistic = Callable[[np.ndarray, np.ndarray], np.ndarray]
-_REGRESSION: dict[str, _Statistic] = {"r2": _r2, "rmse": _rmse, "mse": _mse}
-
-
-def _bootstrap(statistic: _Statistic, after: Evaluation, before: Evaluation | None = None) -> Interval:
-    """Percentile interval of a statistic, or of its paired change if `before` is given."""
-    targets = after.split.targets.double().numpy()
-    answers = after.answers.double().numpy()
-    earlier = before.answers.double().numpy() if before else None
-
-    def value(rows: np.ndarray) -> np.ndarray:
-        now = statistic(answers[rows], targets[rows])
-        return now if earlier is None else now - statistic(earlier[rows], targets[rows])
-
-    rows = np.random.default_rng(0).integers(len(targets), size=(_RESAMPLES, len(targets)))
-    low, high = np.nanpercentile(value(rows), [2.5, 97.5])
-    return Interval(float(value(np.arange(len(targets)))), float(low), float(high))
+def _intervals(exact: dict[str, np.ndarray], resampled: dict[str, np.ndarray]) -> dict[str, Interval]:
+    found = {}
+    for key, (value,) in exact.items():
+        draws = resampled[key][np.isfinite(resampled[key])]
+        low, high = np.percentile(draws, [2.5, 97.5]) if len(draws) else (np.nan, np.nan)
+        if key == CALIBRATION_ERROR.key:
+            low, high = min(low, 2 * value - high), max(high, 2 * value - low)
+        found[key] = Interval(float(value), float(min(low, value)), float(max(high, value)))
+    return found

@@ -1,11 +1,12 @@
 """attribute(): refusals name the remedy, nothing is touched, batches do not matter, progress moves."""
 
+import copy
 import dataclasses
 
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from analysis.errors import AttributionError
 from analysis.explain.attribution import METHODS, attribute, refusal
@@ -131,14 +132,115 @@ def test_progress_rises_batch_by_batch_to_one(method):
     assert shares[-1] == 1
 
 
-@pytest.mark.parametrize("method", ["saliency", "deep-lift", "guided-backprop"])
-def test_answers_in_one_output_need_no_target(method):
+@pytest.mark.parametrize("flat", [False, True])
+@pytest.mark.parametrize("method", [m for m in DETERMINISTIC if m != "grad-cam"])
+def test_a_single_output_speaks_for_class_one_and_against_class_zero(method, flat):
     torch.manual_seed(0)
-    module = nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 1))
-    network = trace(module, torch.zeros(1, 6), "regression")
+    layers = [nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 1), *([nn.Flatten(0)] if flat else [])]
+    network = trace(nn.Sequential(*layers), torch.zeros(1, 6), "binary")
+    inputs, _ = examples(network, 20)
+    targets = torch.arange(20) % 2
+    value = attribute(network, method, inputs, None)
+    sign = 1 if method == "saliency" else 2 * targets[:, None] - 1
+    assert value.abs().max() > 0
+    assert torch.equal(attribute(network, method, inputs, targets), value * sign)
+
+
+def test_a_map_of_a_single_output_turns_around_with_the_class():
+    torch.manual_seed(0)
+    layers = nn.Conv2d(1, 3, 3), nn.ReLU(), nn.Flatten(), nn.Linear(3 * 16, 1)
+    network = trace(nn.Sequential(*layers), torch.zeros(1, 1, 6, 6), "binary")
     inputs, _ = examples(network, 4)
-    zeros = torch.zeros(4, dtype=torch.long)
-    assert torch.equal(attribute(network, method, inputs, None), attribute(network, method, inputs, zeros))
+    found = attribute(network, "grad-cam", inputs, torch.tensor([1, 0, 0, 1]))
+    value = attribute(network, "grad-cam", inputs, None)
+    assert torch.equal(found, value * torch.tensor([1.0, -1, -1, 1])[:, None, None, None])
+
+
+@pytest.mark.parametrize("method", ["saliency", "occlusion"])
+def test_several_outputs_need_a_target(method):
+    inputs, _ = examples(linear(3), 4)
+    with pytest.raises(AttributionError, match="answers with 3 values an example"):
+        attribute(linear(3), method, inputs, None)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_inputs_and_networks_of_zeros_have_attributions_without_nan(method):
+    network = convolutional()
+    inputs, targets = examples(network, 3)
+    assert torch.isfinite(attribute(network, method, torch.zeros_like(inputs), targets)).all()
+    dead = copy.deepcopy(network.module)
+    with torch.no_grad():
+        for parameter in dead.parameters():
+            parameter.zero_()
+    constant = dataclasses.replace(network, module=dead)
+    assert attribute(constant, method, inputs, targets).abs().max() == 0
+
+
+class _Norm(nn.Module):
+    """The length of the answer: it has no gradient where that is zero."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(6, 3, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(x).pow(2).sqrt()
+
+
+class _Cut(nn.Module):
+    """Its answer is cut off from its input."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(6, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(x).detach()
+
+
+def test_gradients_that_do_not_exist_are_said_in_words():
+    network = trace(_Norm(), torch.ones(1, 6), "norm")
+    with pytest.raises(AttributionError, match=r"Saliency finds NaN.*norm.*Choose another method"):
+        attribute(network, "saliency", torch.zeros(2, 6), torch.tensor([0, 1]))
+
+
+def test_what_the_library_refuses_becomes_a_sentence():
+    network = trace(_Cut(), torch.zeros(1, 6), "cut off")
+    inputs, targets = torch.randn(2, 6), torch.tensor([0, 1])
+    with pytest.raises(AttributionError, match=r"DeepLift cannot explain cut off .*Choose another method"):
+        attribute(network, "deep-lift", inputs, targets)
+    assert torch.isfinite(attribute(network, "occlusion", inputs, targets)).all()
+    with pytest.raises(AttributionError, match="cannot explain"):
+        attribute(reused(), "saliency", inputs, torch.tensor([0, 99]))
+
+
+class _Folded(nn.Module):
+    """A convolution over rows that are folded into images."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.head = nn.Conv2d(1, 4, 3), nn.Linear(4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(torch.relu(self.conv(x.reshape(-1, 1, 5, 5))).mean((2, 3)))
+
+
+class _ChannelsLast(nn.Module):
+    """A linear layer whose output has three dimensions, the channels last."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc, self.head = nn.Linear(2, 4), nn.Linear(4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(torch.relu(self.fc(x.permute(0, 2, 3, 1))).mean((1, 2)))
+
+
+@pytest.mark.parametrize(("module", "shape"), [(_Folded(), (25,)), (_ChannelsLast(), (2, 5, 5))])
+def test_grad_cam_is_refused_where_no_convolution_looks_at_an_image(module, shape):
+    network = trace(module, torch.zeros(1, *shape), "odd")
+    with pytest.raises(AttributionError, match="needs a convolution over an image"):
+        attribute(network, "grad-cam", torch.randn(2, *shape), torch.tensor([0, 1]))
 
 
 def test_repeating_a_deterministic_method_gives_the_same_bits():

@@ -122,6 +122,21 @@ def test_ssim_is_that_of_a_slow_loop(shape, window, sigma):
     assert max(expected) < 0.95
 
 
+@pytest.mark.parametrize("height", [1, 2, 3, 4, 5, 6, 7])
+@pytest.mark.parametrize("width", [1, 2, 3, 7, 28])
+def test_ssim_of_small_images_draws_pixels_larger(height, width):
+    before, after = _pair(2, 1, height, width)
+    larger = [-(-3 // side) for side in (height, width)]
+    pairs = [
+        [np.kron(m, np.ones((1, *larger))) for m in pair]
+        for pair in zip(before.double().numpy(), after.double().numpy(), strict=True)
+    ]
+    expected = [_slow_ssim(a, b, 5, 0.5) for a, b in pairs]
+    assert ssim(before, after).tolist() == pytest.approx(expected, abs=1e-9)
+    assert ssim(before, before).tolist() == pytest.approx([1, 1])
+    assert np.isfinite([v for values in similarities(before, after).values() for v in values]).all()
+
+
 def test_ssim_divides_each_map_by_its_own_peak():
     before, after = _pair(3, 1, 28, 28)
     after[1] *= 5

@@ -17,6 +17,7 @@ ORACLES = {
     "r2": metrics.r2_score,
     "mse": metrics.mean_squared_error,
     "rmse": metrics.root_mean_squared_error,
+    "mae": metrics.mean_absolute_error,
 }
 
 
@@ -68,11 +69,25 @@ def test_regression_metrics_are_those_of_scikit_learn(cars, key):
         assert quality(evaluation)[key].value == pytest.approx(expected, rel=1e-6)
 
 
-@pytest.mark.filterwarnings("ignore:All-NaN slice")
+@pytest.mark.filterwarnings("error")
 def test_r2_is_unknown_where_the_targets_do_not_vary():
-    found = quality(_valued(np.arange(12.0), _split(np.full(12, 3.0))))
-    assert math.isnan(found["r2"].value)
-    assert found["mse"].value == pytest.approx(np.mean((np.arange(12.0) - 3) ** 2))
+    for target in (3.0, 0.1, 0.0):
+        found = quality(_valued(np.arange(12.0), _split(np.full(12, target))))
+        assert all(math.isnan(v) for v in (found["r2"].value, found["r2"].low, found["r2"].high))
+        assert found["mse"].value == pytest.approx(np.mean((np.arange(12.0) - target) ** 2))
+
+
+def test_r2_survives_targets_that_are_far_from_zero(cars):
+    """Years, say: their squares drown their variance unless they are centred first."""
+    after = cars[1]
+    years = _split(after.split.targets.double().numpy() / 8 + 2000)
+    found = quality(_valued((after.answers.double().numpy() / 8 + 2000), years))["r2"]
+    expected = metrics.r2_score(
+        years.targets.double().numpy(),
+        _valued(after.answers.double().numpy() / 8 + 2000, years).answers.double().numpy(),
+    )
+    assert found.value == pytest.approx(expected, abs=1e-9)
+    assert found.low == pytest.approx(quality(after)["r2"].low, abs=0.01)
 
 
 def _slow_bootstrap(statistic, count: int) -> tuple[float, float, float]:
@@ -91,7 +106,8 @@ def test_bootstrap_interval_is_near_that_of_a_slow_loop(cars, key):
     def slow(rows: np.ndarray) -> float:
         error = ((answers[rows] - targets[rows]) ** 2).sum() / len(rows)
         variance = ((targets[rows] - targets[rows].sum() / len(rows)) ** 2).sum() / len(rows)
-        return {"mse": error, "rmse": math.sqrt(error), "r2": 1 - error / variance}[key]
+        size = abs(answers[rows] - targets[rows]).sum() / len(rows)
+        return {"mse": error, "rmse": math.sqrt(error), "mae": size, "r2": 1 - error / variance}[key]
 
     low, high, tolerance = _slow_bootstrap(slow, len(targets))
     found = quality(evaluation)[key]

@@ -10,7 +10,7 @@ from streamlit.testing.v1 import AppTest
 import sample_models
 from analysis.explain.attribution import METHODS
 from analysis.pruning.plan import make_plan
-from tests.pages.conftest import Open, texts
+from tests.pages.conftest import Open, metric, texts
 
 
 @pytest.fixture
@@ -79,7 +79,21 @@ def test_similarity_names_its_medians(pruned: AppTest) -> None:
 
 def test_classes_show_both_charts(pruned: AppTest) -> None:
     view(pruned, "Classes")
-    assert [s.value for s in pruned.subheader] == ["Accuracy per class", "Confusions, after minus before"]
+    assert [s.value for s in pruned.subheader] == [
+        "All metrics",
+        "Accuracy per class",
+        "Confusions, after minus before",
+    ]
+
+
+def test_all_metrics_stand_in_a_table_with_their_changes(pruned: AppTest) -> None:
+    view(pruned, "Classes")
+    table = pruned.get("html")[0].proto.body
+    for label in ("Accuracy", "Top-5 accuracy", "Balanced accuracy", "F1", "Loss", "Calibration error"):
+        assert f">{label}</td>" in table
+    assert table.count("<tr>") == 1 + 8 and table.count("95% interval") == 2 * 8
+    assert "worse" in table.split("</style>")[1], "a third of the channels gone costs accuracy"
+    assert metric(pruned, "Accuracy after") in table
 
 
 def test_regression_compares_predictions_and_features(open_page: Open) -> None:
@@ -91,3 +105,5 @@ def test_regression_compares_predictions_and_features(open_page: Open) -> None:
     ]  # fmt: skip
     view(app, "Predictions")
     assert "dotted line" in texts(app)
+    table = app.get("html")[0].proto.body
+    assert all(f">{label}</td>" in table for label in ("R²", "RMSE", "MAE", "MSE"))

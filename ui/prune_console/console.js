@@ -179,7 +179,7 @@ class Console {
 
   gone(row, ratio) {
     const count = Math.floor(ratio * row.size + 0.5);
-    return this.data.granularity === "channel" ? Math.min(count, row.size - 1) : Math.min(count, row.size);
+    return this.data.granularity === "channel" ? Math.min(count, row.size - row.floor) : Math.min(count, row.size);
   }
 
   counts(ratios) {
@@ -189,9 +189,11 @@ class Console {
     for (const entry of ledger.entries) {
       const left = { out: entry.outputs, in: entry.inputs };
       for (const t of entry.takings) left[t.side] -= t.table ? t.table[gone[t.group]] : t.each * gone[t.group];
-      parameters += entry.pair_parameters * left.out * left.in + entry.output_parameters * left.out;
-      macs += entry.pair_macs * left.out * left.in + entry.output_macs * left.out;
+      const [pairs, squares] = [left.out * left.in, left.out * left.out];
+      parameters += entry.pair_parameters * pairs + entry.output_parameters * left.out + entry.square_parameters * squares;
+      macs += entry.pair_macs * pairs + entry.output_macs * left.out + entry.square_macs * squares;
     }
+    for (const [target, taken] of Object.entries(ledger.products)) macs -= taken[gone[target]];
     let nonzero = null;
     if (this.data.granularity === "weight") {
       nonzero = ledger.nonzero;
@@ -482,7 +484,7 @@ class Console {
     if (this.dragging !== target || !input.dataset.pointer) input.value = 100 * ratio;
     input.disabled = locked;
     input.style.setProperty("--at", (100 * ratio) / Number(input.max));
-    const text = `${shown}% removed, ${group(left)} of ${group(row.size)} ${this.data.granularity}s kept`;
+    const text = `${shown}% removed, ${group(left)} of ${group(row.size)} ${row.unit || this.data.granularity}s kept`;
     input.setAttribute("aria-valuetext", text);
     parts.box.classList.toggle("cut", ratio > 0);
     parts.box.classList.toggle("locked", locked);
