@@ -178,8 +178,7 @@ def _report(run: _Run) -> dict[str, Any]:
     if not run.plan.is_dense:
         report["plan"] = {
             "criterion": run.plan.criterion,
-            "granularity": run.plan.granularity,
-            "ratios": run.plan.ratios,
+            "ratios": {g: ratios for g in GRANULARITIES if (ratios := run.plan.ratios_of(g))},
         }
         report["change"] = _intervals(measurement.change)
         report["dense"] = {

@@ -224,14 +224,15 @@ def calibrate(network: Network, inputs: Tensor, *, clock: Callable[[], float] = 
     choices = [Layout(batch, channels_last=some.dim() == 4) for batch in _BATCHES]
     programs = [compile_network(network, layout) for layout in choices]
     best = [float("inf")] * len(choices)
-    begin = clock()
+    spent = 0.0
     for _ in range(_ROUNDS):
         for i, program in enumerate(programs):
-            start = clock()
-            if start - begin > _PATIENCE:
+            if spent > _PATIENCE:
                 break
+            start = clock()
             answers(program, some)
-            best[i] = min(best[i], clock() - start)
+            taken = clock() - start
+            best[i], spent = min(best[i], taken), spent + taken
     return next(c for c, taken in zip(choices, best, strict=True) if taken <= _TIE * min(best))
 
 

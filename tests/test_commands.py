@@ -132,7 +132,7 @@ def test_a_plan_file_is_carried_out(report, plan_file):
     network = sample_models.load("digits-mlp").network
     plan = make_plan(network, "taylor", "channel", {"hidden.fc1": 0.25, "hidden.fc3": 0.5})
     found = report("measure", "digits-mlp", "--plan", plan_file(plan))
-    assert found["plan"] == {"criterion": "taylor", "granularity": "channel", "ratios": plan.ratios}
+    assert found["plan"] == {"criterion": "taylor", "ratios": {"channel": plan.ratios}}
     shapes = {layer["name"]: layer["shape"] for layer in found["layers"]}
     assert shapes["hidden.fc1"] == [192, 64] and shapes["hidden.fc3"] == [64, 256]
 

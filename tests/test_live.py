@@ -200,7 +200,8 @@ def test_moving_a_slider_again_runs_only_what_comes_after_it(name, hand, other):
         plan = make_plan(gauge.network, "l1", "channel", {hand: ratio, other: elsewhere})
         run = gauge.run(plan, scores, hand=hand)
         with counted("run_until") as started, counted("run_from") as resumed, counted("__call__") as whole:
-            assert_is(gauge, run.finish(), by_hand(gauge, plan, scores)[1])
+            reading = run.finish()
+        assert_is(gauge, reading, by_hand(gauge, plan, scores)[1])
         assert len(resumed) == chunks and not whole
         return len(started)
 

@@ -119,9 +119,14 @@ def measurement(plan: Plan, images: int) -> Measurement:
 
 
 @cached(LRUCache(64), lock=RLock())
-def console_base(name: str, criterion: str, granularity: Granularity) -> ConsoleBase:
-    """What the prune console shows of a network whatever the plan."""
-    return base(library.load(name).network, scores(name, criterion), granularity)
+def console_base(name: str, criterion: str, granularity: Granularity, beneath: Plan) -> ConsoleBase:
+    """What the prune console shows of a network whatever is cut at a granularity.
+
+    `beneath` are the channels that are cut already when weights are in hand; dense otherwise.
+    """
+    return base(
+        library.load(name).network, scores(name, criterion), granularity, pruned(beneath), removed(beneath)
+    )
 
 
 @cached(LRUCache(64), lock=RLock())

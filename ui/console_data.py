@@ -14,7 +14,7 @@ from analysis.measure.cost import layer_macs
 from analysis.network import Group, Network
 from analysis.pruning.ledger import Ledger, make_ledger
 from analysis.pruning.plan import Granularity, targets
-from analysis.pruning.selection import ranking, removal_count
+from analysis.pruning.selection import left_order, ranking, removal_count
 from analysis.sensitivity import Sensitivity
 
 Data = dict[str, Any]
@@ -30,8 +30,19 @@ class ConsoleBase:
     ledger: Data
 
 
-def base(network: Network, scores: Scores, granularity: Granularity) -> ConsoleBase:
-    """The rows of a network's targets under one criterion."""
+def base(
+    network: Network,
+    scores: Scores,
+    granularity: Granularity,
+    pruned: Network | None = None,
+    gone: Mapping[str, torch.Tensor] | None = None,
+) -> ConsoleBase:
+    """The rows of a network's targets under one criterion.
+
+    Where channels are cut already and weights in hand, `pruned` is the network without them and `gone`
+    the masks of the weights that went along.
+    """
+    pruned, gone = pruned or network, gone or {}
     rows, refused = [], []
     orders: dict[str, tuple[int, ...]] = {}
     whole = network.parameters()
@@ -39,7 +50,7 @@ def base(network: Network, scores: Scores, granularity: Granularity) -> ConsoleB
         members = network.group(target).members if granularity == "channel" else (target,)
         row = _row(network, target, members, whole)
         try:
-            order = ranking(scores, network, target, granularity)
+            order = left_order(ranking(scores, network, target, granularity), gone.get(target))
         except CriterionError as error:
             refused.append(row | {"reason": str(error)})
             continue
@@ -56,7 +67,7 @@ def base(network: Network, scores: Scores, granularity: Granularity) -> ConsoleB
         rows.append(row)
     if granularity == "channel":
         refused += [_refused_row(network, group, whole) for group in network.groups if not group.is_prunable]
-    return ConsoleBase(rows, refused, _ledger_data(network, orders, granularity))
+    return ConsoleBase(rows, refused, _ledger_data(pruned, orders, granularity))
 
 
 def curves(points: Sequence[Sensitivity]) -> dict[str, list[list[float]]]:

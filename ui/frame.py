@@ -9,7 +9,7 @@ from streamlit.navigation.page import StreamlitPage
 
 from analysis.errors import PrunescopeError
 from analysis.importance import CRITERIA
-from analysis.pruning.plan import Plan
+from analysis.pruning.plan import Granularity, Plan
 from ui import job_list, library, services, theme, workspace
 from ui.bench import dense_plan
 
@@ -93,16 +93,22 @@ def _image_choice() -> None:
         st.caption(f"Measured on {dataset.evaluation.origin}")
 
 
+def _cut_words(plan: Plan, granularity: Granularity) -> str:
+    """How much of what is cut at a granularity; empty if nothing is."""
+    ratios = plan.ratios_of(granularity).values()
+    if not ratios:
+        return ""
+    targets = "layer" if granularity == "weight" else "group"
+    plural = "s" if len(ratios) > 1 else ""
+    span = f"{min(ratios):.0%}" if min(ratios) == max(ratios) else f"{min(ratios):.0%} to {max(ratios):.0%}"
+    return f"{span} of the {granularity}s of {len(ratios)} {targets}{plural}"
+
+
 def _plan_summary(plan: Plan) -> None:
     st.markdown("**Plan in force**")
     if plan.is_dense:
         st.caption("Nothing removed: the dense network.")
         return
-    ratios = plan.ratios.values()
-    targets = "layer" if plan.granularity == "weight" else "group"
-    plural = "s" if len(plan.cuts) > 1 else ""
-    span = f"{min(ratios):.0%}" if min(ratios) == max(ratios) else f"{min(ratios):.0%} to {max(ratios):.0%}"
-    st.caption(
-        f"{span} of the {plan.granularity}s of {len(plan.cuts)} {targets}{plural}, by {CRITERIA[plan.criterion].label}."
-    )
+    cut = [_cut_words(plan, granularity) for granularity in ("channel", "weight")]
+    st.caption(f"{', then '.join(filter(None, cut))}, by {CRITERIA[plan.criterion].label}.")
     st.button("Back to dense", on_click=lambda: workspace.bench().move(dense_plan(plan.network)))

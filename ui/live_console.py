@@ -10,8 +10,7 @@ import streamlit as st
 
 from analysis.errors import PrunescopeError
 from analysis.live import Reading
-from analysis.pruning.plan import Plan
-from analysis.pruning.selection import target_scores
+from analysis.pruning.plan import Granularity, Plan
 from analysis.sensitivity import curves_of, predict
 from ui import computed, console_data, moves, sweeps, theme, workspace
 from ui.bench import Bench, dense_plan
@@ -84,7 +83,7 @@ def _prediction(state: Bench) -> float | None:
     gauge = computed.gauge(workspace.network_name(), workspace.image_count())
     return predict(
         curves_of(sweeps.points()),
-        state.plan.ratios,
+        state.plan.ratios_of(state.granularity),
         dense=gauge.dense_headline,
         floor=gauge.floor,
         anchor=_anchor(state),
@@ -96,19 +95,22 @@ def _anchor(state: Bench) -> tuple[dict[str, float], float] | None:
     if state.anchor is None:
         return None
     plan, value = state.anchor
-    fits = plan.is_dense or (plan.criterion, plan.granularity) == (state.criterion, state.granularity)
-    return (plan.ratios, value) if fits else None
+    other: Granularity = "weight" if state.granularity == "channel" else "channel"
+    same_rest = plan.ratios_of(other) == state.plan.ratios_of(other)
+    fits = same_rest and (plan.is_dense or plan.criterion == state.criterion)
+    return (plan.ratios_of(state.granularity), value) if fits else None
 
 
 def _data(state: Bench, reading: Reading | None) -> dict[str, Any]:
     name, images = workspace.network_name(), workspace.image_count()
-    base = computed.console_base(name, state.criterion, state.granularity)
+    beneath = state.plan.only("channel") if state.granularity == "weight" else dense_plan(name)
+    base = computed.console_base(name, state.criterion, state.granularity, beneath)
     gauge = computed.gauge(name, images)
     dense = computed.measurement(dense_plan(name), images)
     way = WAYS[workspace.way()]
     metric = gauge.task.headline
     return {
-        "id": f"{name}|{images}|{state.criterion}|{state.granularity}|{way.label}",
+        "id": f"{name}|{images}|{state.criterion}|{state.granularity}|{way.label}|{hash(beneath)}",
         "granularity": state.granularity,
         "metric": {"label": metric.label, "percent": metric.percent},
         "noun": f"test {workspace.opened().dataset.noun}",
@@ -136,7 +138,7 @@ def _state_data(state: Bench, reading: Reading | None) -> dict[str, Any]:
     anchor = _anchor(state)
     return {
         "ack": state.handled,
-        "ratios": state.plan.ratios,
+        "ratios": state.plan.ratios_of(state.granularity),
         "locked": sorted(state.locked),
         "anchor": {"ratios": anchor[0], "value": anchor[1]} if anchor else None,
         "can_undo": bool(state.done),
@@ -152,18 +154,15 @@ def _typed(state: Bench) -> dict[str, float]:
     way = WAYS[workspace.way()]
     if "threshold" not in way.label:
         return {}
-    scores, network = workspace.scores(state.criterion), workspace.network()
     return {
-        target: way.from_ratio(
-            target_scores(scores, network, target, state.granularity), ratio, state.granularity
-        )
-        for target, ratio in state.plan.ratios.items()
+        target: way.from_ratio(workspace.values_to_rank(target), ratio, state.granularity)
+        for target, ratio in state.plan.ratios_of(state.granularity).items()
     }
 
 
 def _nonzero(plan: Plan) -> int | None:
-    """Nonzero connections of a weight plan whose ratios lie between whole percents."""
-    if plan.granularity != "weight" or all(round(100 * r, 6).is_integer() for r in plan.ratios.values()):
+    """Nonzero connections if ratios of weights lie between whole percents."""
+    if all(round(100 * r, 6).is_integer() for r in plan.ratios_of("weight").values()):
         return None
     network = computed.pruned(plan)
     return sum(int(network.weight(layer.name).count_nonzero()) for layer in network.layers)

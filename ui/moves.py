@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from analysis.errors import PlanError, PrunescopeError
-from analysis.pruning.plan import targets
-from analysis.pruning.selection import target_scores
+from analysis.pruning.plan import GRANULARITIES, recut, targets
 from analysis.sensitivity import rankable
 from ui import workspace
 from ui.bench import dense_plan
@@ -54,12 +54,12 @@ def _move(event: Event) -> None:
 def _typed(event: Event) -> None:
     """A number typed into a row, in the words of the way in use: {"target": ..., "value": 0.1}."""
     state, target, way = workspace.bench(), str(event["target"]), WAYS[workspace.way()]
-    values = target_scores(workspace.scores(state.criterion), workspace.network(), target, state.granularity)
+    values = workspace.values_to_rank(target)
     value = float(event["value"])
     if not math.isfinite(value):
         raise PlanError(f"{target}: type a number.")
     ratio = min(1.0, max(0.0, round(way.to_ratio(values, value), 6)))
-    workspace.set_ratios({**state.plan.ratios, target: ratio}, hand=target)
+    workspace.set_ratios({**state.plan.ratios_of(state.granularity), target: ratio}, hand=target)
 
 
 def _lock(event: Event) -> None:
@@ -100,5 +100,9 @@ def carry_over() -> None:
     """After a change of criterion, keep the ratios as far as it can rank the targets."""
     state = workspace.bench()
     if not state.plan.is_dense and state.plan.criterion != state.criterion:
-        fitting = rankable(workspace.network(), workspace.scores(state.criterion), state.granularity)
-        workspace.set_ratios({t: r for t, r in state.plan.ratios.items() if t in fitting})
+        plan, network = replace(state.plan, criterion=state.criterion), workspace.network()
+        for granularity in GRANULARITIES:
+            fitting = rankable(network, workspace.scores(state.criterion), granularity)
+            kept = {t: r for t, r in plan.ratios_of(granularity).items() if t in fitting}
+            plan = recut(plan, network, state.criterion, granularity, kept)
+        state.move(plan)

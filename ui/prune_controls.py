@@ -8,7 +8,6 @@ from analysis.errors import PrunescopeError
 from analysis.importance import CRITERIA, suits
 from analysis.pruning.plan import GRANULARITIES
 from ui import services, sweeps, theme, workspace
-from ui.bench import dense_plan
 from ui.ways import WAYS
 
 _LONG_SECONDS = 120.0  # a sweep that may take longer does not start by itself
@@ -17,12 +16,13 @@ _LONG_SECONDS = 120.0  # a sweep that may take longer does not start by itself
 def choices() -> None:
     """Granularity, criterion and the way numbers are typed."""
     state = workspace.bench()
-    left, middle, right = st.columns([2, 3, 3], vertical_alignment="bottom")
+    left, middle, right, last = st.columns([2, 3, 3, 2], vertical_alignment="bottom")
     key = workspace.choice_key("granularity", state.granularity)
     left.segmented_control(
         "Remove", GRANULARITIES, default=state.granularity, key=key, required=True,
         on_change=_granularity_changed, args=(key,), format_func=lambda g: f"{g}s",
-        help="Weights become zero one by one; channels are cut out, and the network gets smaller.",
+        help="Weights become zero one by one; channels are cut out, and the network gets smaller. Both can be "
+        "done: cuts of weights take a share of what the channels have left.",
     )  # fmt: skip
     fitting = [
         c.name
@@ -39,6 +39,12 @@ def choices() -> None:
     right.selectbox(
         "Type a cut as", list(WAYS), key=workspace.WAY,
         help="What the number beside each slider means. Sliders always show the ratio removed.",
+    )  # fmt: skip
+    workspace.keep(workspace.MULTIPLE)
+    last.selectbox(
+        "Keep channels in", workspace.MULTIPLES, key=workspace.MULTIPLE, disabled=state.granularity == "weight",
+        format_func=lambda n: f"multiples of {n}" if n > 1 else "any number",
+        help="Processors work in steps: 33 channels can take as long as 40. The next move keeps to it.",
     )  # fmt: skip
 
 
@@ -84,8 +90,7 @@ def _granularity_changed(key: str) -> None:
     chosen = st.session_state.get(key)
     if key != workspace.choice_key("granularity", state.granularity) or chosen in (None, state.granularity):
         return
-    state.move(dense_plan(workspace.network_name()))
-    state.granularity = chosen
+    state.granularity = chosen  # what was cut stays: channels first, then weights of what they leave
     if chosen == "weight" and CRITERIA[state.criterion].unit == "channel":
         state.criterion = "l1"
 

@@ -135,9 +135,8 @@ def _describe(trial: Trial) -> str:
         return f"<b>dense</b><br>{quality}<br>{counts}"
     cuts = "<br>".join(f"{cut.target} −{cut.ratio:.0%}" for cut in trial.plan.cuts[:8])
     more = f"<br>and {len(trial.plan.cuts) - 8} more" if len(trial.plan.cuts) > 8 else ""
-    return (
-        f"<b>{trial.plan.granularity}s by {trial.plan.criterion}</b><br>{quality}<br>{counts}<br>{cuts}{more}"
-    )
+    what = f"{trial.plan.granularity or 'channel and weight'}s by {trial.plan.criterion}"
+    return f"<b>{what}</b><br>{quality}<br>{counts}<br>{cuts}{more}"
 
 
 def _bring_back(key: str, trials: Sequence[Trial]) -> None:

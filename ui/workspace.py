@@ -17,7 +17,8 @@ from analysis.history import Trial
 from analysis.importance import Scores
 from analysis.measure import Measurement
 from analysis.network import Network
-from analysis.pruning.plan import Plan, check_plan, from_json, make_plan, targets, uniform_plan
+from analysis.pruning.plan import Plan, check_plan, from_json, recut, rounded, targets
+from analysis.pruning.selection import target_scores
 from analysis.sources import Opened, stem_of
 from ui import computed, library, services, theme
 from ui.bench import Bench, dense_plan
@@ -28,6 +29,7 @@ from ui.ways import WAYS
 NETWORK = "network"
 IMAGES = "images"
 WAY = "way"
+MULTIPLE = "multiple"
 COST = "cost"
 PLAN_FILE = "plan_file"
 HISTORY_PARAMETER = "history"
@@ -41,6 +43,7 @@ _RESULT = "result:"
 _NEXT = "next_network"
 _BROUGHT = "brought_network"
 
+MULTIPLES = (1, 8, 16)  # of channels that are kept
 IMAGE_CHOICES = (1000, 2000)  # and all; the first is the default, which answers within a second
 
 
@@ -188,16 +191,28 @@ def way() -> str:
 
 
 def set_ratios(ratios: Mapping[str, float], *, hand: str | None = None, gesture: str = "") -> None:
-    """Put new ratios in force, with the criterion and granularity in hand."""
+    """Put new ratios in force, with the criterion and granularity in hand; cuts of the other stay.
+
+    Channels are kept in multiples of what was chosen.
+    """
     state = bench()
-    plan = make_plan(network(), state.criterion, state.granularity, ratios)
+    if state.granularity == "channel":
+        ratios = rounded(network(), ratios, st.session_state.get(MULTIPLE) or MULTIPLES[0])
+    plan = recut(state.plan, network(), state.criterion, state.granularity, ratios)
     state.move(plan, hand=hand, gesture=gesture)
+
+
+def values_to_rank(target: str) -> Tensor:
+    """Scores of a target's channels, or of the weights that the cut channels leave, flat."""
+    state = bench()
+    values = target_scores(scores(state.criterion), network(), target, state.granularity)
+    gone = computed.removed(state.plan.only("channel")).get(target) if state.granularity == "weight" else None
+    return values if gone is None else values[~gone.flatten()]
 
 
 def prune_everything(ratio: float) -> None:
     """Cut every target of the granularity in hand alike."""
-    state = bench()
-    state.move(uniform_plan(network(), state.criterion, state.granularity, ratio))
+    set_ratios(dict.fromkeys(targets(network(), bench().granularity), ratio))
 
 
 def read_plan(text: str | bytes) -> Plan:

@@ -90,10 +90,20 @@ def _unroll(module: fx.GraphModule, node: fx.Node, rnn: nn.RNNBase, names: list[
 def _hand_over_states(node: fx.Node, states: fx.Node, parts: list[fx.Node]) -> None:
     """Last states that are picked one by one are not stacked: stacked, all would have to shrink alike."""
     for reader in list(node.users):
-        index = reader.args[1] if reader.target is operator.getitem else None
-        if isinstance(index, int):
+        index = _picked(reader)
+        if index is not None:
             hand_over(reader, parts[index])
     hand_over(node, states)
+
+
+def _picked(reader: fx.Node) -> int | None:
+    """Which entry of its first dimension is read: ``h[-1]`` or ``h.select(0, -1)``; None if it is not one."""
+    index = None
+    if reader.target is operator.getitem:
+        index = reader.args[1]
+    elif reader.target in (torch.select, "select") and reader.args[1:2] == (0,) and len(reader.args) == 3:
+        index = reader.args[2]
+    return index if isinstance(index, int) else None
 
 
 def _recurrent(rnn: nn.RNNBase, layer: int, direction: str) -> Recurrent:

@@ -63,7 +63,8 @@ def zeroed_by_hand(network: Network, layer: str, ratio: float) -> nn.Module:
     order = sorted(range(len(flat)), key=lambda i: abs(float(flat[i])))
     flat[order[: int(ratio * len(flat) + 0.5)]] = 0
     if isinstance(owner, Recurrent):
-        owner.write(weight)
+        for part, values in owner.parts(weight).items():
+            getattr(owner, part).data.copy_(values)
     else:
         owner.weight.data.copy_(weight)
     return twin
