@@ -16,7 +16,7 @@ from analysis.pruning.plan import Plan, make_plan, to_json
 from analysis.pruning.prune import prune
 from analysis.sensitivity import Sensitivity
 from tests.pages.conftest import Open, console, metric
-from ui import computed, moves, services, sweeps, workspace
+from ui import computed, moves, services, sweeps, theme, workspace
 
 NETWORK = "digits-mlp"
 
@@ -208,6 +208,41 @@ def test_a_change_of_criterion_keeps_the_ratios(open_page: Open) -> None:
     next(s for s in app.selectbox if s.label == "Criterion").set_value("taylor").run()
     assert (bench(app).plan.criterion, bench(app).plan.ratios) == ("taylor", {"hidden.fc1": 0.4})
     assert console(app)["state"]["ratios"] == {"hidden.fc1": 0.4}
+
+
+def test_weights_go_from_what_the_channels_leave(open_page: Open, act) -> None:
+    app = open_page("prune")
+    act(app, move(1, {"hidden.fc1": 0.5}))
+    app.segmented_control[0].set_value("weight").run()
+    network = sample_models.load(NETWORK).network
+    smaller = prune(network, plan_of(fc1=0.5))
+    rows = {row["target"]: row for row in console(app)["rows"]}
+    for layer in smaller.layers:  # the sliders speak of the weights that are left
+        assert rows[layer.name]["size"] == layer.connections
+    assert console(app)["ledger"]["parameters"] == smaller.parameters()
+    act(app, move(2, {"hidden.fc2": 0.37}))
+    plan = bench(app).plan
+    assert plan.ratios_of("channel") == {"hidden.fc1": 0.5} and plan.ratios_of("weight") == {
+        "hidden.fc2": 0.37
+    }
+    both = prune(network, plan)
+    assert rows["hidden.fc2"]["nonzero"][37] == int(both.weight("hidden.fc2").count_nonzero())
+    assert metric(app, "Nonzero connections") == theme.count(cost(both).nonzero_connections)
+    app.run()
+    assert any(
+        "of the channels of 1 group, then 37% of the weights of 1 layer" in c.value for c in app.caption
+    )
+    app.segmented_control[0].set_value("channel").run()
+    assert console(app)["state"]["ratios"] == {"hidden.fc1": 0.5}
+
+
+def test_kept_channels_are_held_to_a_multiple(open_page: Open, act) -> None:
+    app = open_page("prune")
+    app.selectbox(key="multiple").set_value(16).run()
+    act(app, move(1, {"hidden.fc1": 0.3}))
+    network = sample_models.load(NETWORK).network
+    kept = prune(network, bench(app).plan).layer("hidden.fc1").shape[0]
+    assert kept % 16 == 0 and abs(kept - 0.7 * network.layer("hidden.fc1").shape[0]) <= 8
 
 
 def test_the_plan_survives_a_page_switch_and_another_network(open_page: Open) -> None:
