@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 import sample_models
+from analysis.sources import Files, Settings, open_files
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -21,13 +23,13 @@ def test_the_engine_snippet_prunes_measures_and_saves(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     scope: dict = {}
-    exec(SNIPPETS[0], scope)  # the README's own code
+    exec(SNIPPETS[1], scope)  # the README's own code
     assert str(scope["after"].cost.parameters) in capsys.readouterr().out
     assert scope["after"].cost.parameters < scope["dense"].cost.parameters
     saved = torch.export.load(tmp_path / "pruned.pt2").module()
     inputs = scope["data"].evaluation.inputs[:8]
     torch.testing.assert_close(saved(inputs), scope["pruned"].module(inputs))
-    exec(SNIPPETS[1], scope)
+    exec(SNIPPETS[2], scope)
     exact = scope["after"].quality["accuracy"].value
     assert scope["reading"].is_within(0.02) and abs(scope["reading"].value.value - exact) < 0.05
     assert f"after {scope['reading'].examples} of 10000" in capsys.readouterr().out
@@ -35,9 +37,24 @@ def test_the_engine_snippet_prunes_measures_and_saves(
 
 def test_a_network_of_ones_own_joins(capsys: pytest.CaptureFixture[str]) -> None:
     module = nn.Sequential(nn.Linear(6, 12), nn.ReLU(), nn.Linear(12, 3))
-    exec(SNIPPETS[2], {"my_module": module, "my_batch": torch.randn(4, 6)})
+    exec(SNIPPETS[3], {"my_module": module, "my_batch": torch.randn(4, 6)})
     out = capsys.readouterr().out
     assert "exact" in out and "refused" in out
+
+
+def test_the_lines_that_export_make_files_that_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    torch.manual_seed(0)
+    model, inputs = nn.Sequential(nn.Linear(6, 12), nn.ReLU(), nn.Linear(12, 3)), torch.randn(60, 6)
+    given = {"x": inputs[:2], "inputs": inputs.numpy(), "targets": np.arange(60) % 3}
+    exec(SNIPPETS[0], {"torch": torch, "np": np, "model": model, **given})
+    files = Files(
+        Path("network.pt2").read_bytes(), Path("data.npz").read_bytes(), Settings("network.pt2", "data.npz")
+    )
+    opened = open_files(files)
+    assert [group.verdict for group in opened.network.groups] == ["exact", "refused"]
+    with torch.no_grad():
+        torch.testing.assert_close(opened.network.module(inputs), model(inputs))
 
 
 @pytest.mark.parametrize(
