@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, Page
 import sample_models
 from tests.e2e.harness import ROOT, browser, is_outside, server, settle
 
-PAGES = ("open", "model", "weights", "importance", "prune", "compare")
+PAGES = ("model", "open", "weights", "importance", "prune", "compare")
 README = (
     ("fashion-resnet", "light", ("model", "importance")),
     ("fashion-lenet", "light", ("weights", "prune")),
