@@ -24,7 +24,8 @@ from analysis.measure.quality import Interval
 from analysis.network import Network
 from analysis.pruning.plan import GRANULARITIES, Plan, check_plan, from_json, uniform_plan
 from analysis.pruning.prune import prune
-from analysis.work import Open, serve
+from analysis.units import Open
+from analysis.work import serve
 
 
 @dataclass(frozen=True, eq=False)

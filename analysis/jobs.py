@@ -34,12 +34,14 @@ class JobStatus:
     """What a list of jobs shows.
 
     `share` done is in [0, 1]; `seconds_left` is None until the first progress; `ahead` counts the jobs
-    that run or wait before a waiting one; `message` says why it failed.
+    that run or wait before a waiting one; `message` says why it failed; `about` is whatever its owner knows
+    it by.
     """
 
     id: str
     owner: str
     label: str
+    about: str
     state: State
     share: float
     seconds_left: float | None
@@ -57,8 +59,10 @@ class _Job:
     id: str
     owner: str
     label: str
+    about: str
     request: Mapping[str, Any]
     on_result: Handler
+    on_done: Callable[[], None]
     prepare: Prepare
     state: State = "waiting"
     share: float = 0.0
@@ -110,17 +114,23 @@ class Jobs:
         request: Mapping[str, Any],
         on_result: Handler = lambda result: None,
         prepare: Prepare = lambda request: request,
+        *,
+        about: str = "",
+        on_done: Callable[[], None] = lambda: None,
     ) -> str:
         """Queue a job and return its id; an equal request of the owner that is live already is returned.
 
         `on_result` is called with each partial result, from another thread. `prepare` completes the
-        request when its turn comes, for example with what other jobs have found meanwhile.
+        request when its turn comes, for example with what other jobs have found meanwhile. `on_done` is called
+        after the last result of a job that was carried out whole.
         """
         with self._lock:
             for job in self._jobs.values():
                 if job.is_live and job.owner == owner and job.request == request:
                     return job.id
-            job = _Job(str(next(self._numbers)), owner, label, dict(request), on_result, prepare)
+            job = _Job(
+                str(next(self._numbers)), owner, label, about, dict(request), on_result, on_done, prepare
+            )
             self._jobs[job.id] = job
             self._forget_old()
             self._start_waiting()
@@ -157,7 +167,9 @@ class Jobs:
             left = (time.monotonic() - job.working_since) * (1 - job.share) / job.share
         earlier = itertools.takewhile(lambda other: other is not job, self._jobs.values())
         ahead = sum(other.is_live for other in earlier) if job.state == "waiting" else 0
-        return JobStatus(job.id, job.owner, job.label, job.state, job.share, left, ahead, job.message)
+        return JobStatus(
+            job.id, job.owner, job.label, job.about, job.state, job.share, left, ahead, job.message
+        )
 
     def _start_waiting(self) -> None:
         running = sum(job.state == "running" for job in self._jobs.values())
@@ -174,6 +186,8 @@ class Jobs:
         with tempfile.TemporaryFile("w+") as errors:
             try:
                 self._talk(job, errors)
+                if self._is_carried_out(job):
+                    job.on_done()
             except Exception as error:  # a job must never take the server down
                 _LOG.exception("job %s failed", job.id)
                 job.message = f"{type(error).__name__}: {error}"
@@ -221,7 +235,7 @@ class Jobs:
         with self._lock:
             if job.state == "running":
                 code = job.process.returncode if job.process else None
-                if code == 0 and not job.message:
+                if self._is_carried_out(job):
                     job.state, job.share = "done", 1.0
                 else:
                     job.state = "failed"
@@ -229,6 +243,12 @@ class Jobs:
                     _LOG.warning("job %s (%s): %s\n%s", job.id, job.label, job.message, log)
             job.process = None
             self._start_waiting()
+
+    def _is_carried_out(self, job: _Job) -> bool:
+        """True if the worker has ended well, and nobody cancelled it."""
+        with self._lock:
+            ended_well = job.process is not None and job.process.returncode == 0
+            return job.state == "running" and ended_well and not job.message
 
     def _forget_old(self) -> None:
         ended = [job.id for job in self._jobs.values() if not job.is_live]

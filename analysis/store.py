@@ -1,4 +1,4 @@
-"""What was measured, kept: trials, the plan in force, sensitivity points. SQLite, or any SQLAlchemy URL.
+"""What was measured, kept: trials, the plan in force, sensitivity points, findings. SQLite, or any SQLAlchemy URL.
 
 Everything is written the moment it is known, so that a refresh, a crash or a restart loses nothing.
 """
@@ -28,6 +28,7 @@ from sqlalchemy import (
     create_engine,
     delete,
     event,
+    func,
     insert,
     select,
 )
@@ -79,6 +80,15 @@ _SENSITIVITIES = Table(
     Column("examples", Integer),
     Column("measured_at", Float),
 )
+_FINDINGS = Table(
+    "findings",
+    _METADATA,
+    Column("id", Integer, primary_key=True),
+    Column("subject", String(64), index=True),
+    Column("content", Text),
+    Column("measured_at", Float),
+)
+_FINDINGS_KEPT = 50_000  # parts; the oldest are forgotten, and can be found again
 
 
 class StoreError(PrunescopeError):
@@ -102,13 +112,18 @@ class Subject:
 
 def subject(network: Network, split: Split, criterion: str, granularity: Granularity) -> Subject:
     """The subject of a sweep."""
+    return Subject(*digests(network, split), criterion, granularity)
+
+
+def digests(network: Network, split: Split) -> tuple[str, str]:
+    """What tells a network's weights, and the examples of a split, from all others."""
     weights = [(name, value) for name, value in sorted(network.module.state_dict().items())]
     data = [("inputs", split.inputs), ("targets", split.targets)]
-    return Subject(_digest(weights), _digest(data), criterion, granularity)
+    return _digest(weights), _digest(data)
 
 
 class Store:
-    """A database of trials and sensitivity points; safe to share between threads.
+    """A database of trials, sensitivity points and findings of studies; safe to share between threads.
 
     Parameters
     ----------
@@ -190,6 +205,21 @@ class Store:
         )
         return [Sensitivity(r.target, r.ratio, Interval(r.value, r.low, r.high), r.examples) for r in rows]
 
+    def add_findings(self, about: str, parts: Sequence[dict[str, Any]]) -> None:
+        """Keep parts of what a study found, in this order, under a digest of what it is about."""
+        rows = [{"subject": about, "content": json.dumps(part), "measured_at": time.time()} for part in parts]
+        with self._transaction() as connection:
+            connection.execute(insert(_FINDINGS), rows)
+            newest = connection.execute(select(func.max(_FINDINGS.c.id))).scalar_one()
+            connection.execute(delete(_FINDINGS).where(_FINDINGS.c.id <= newest - _FINDINGS_KEPT))
+
+    def findings(self, about: str) -> list[dict[str, Any]]:
+        """The parts kept under a digest, in the order they were found; those that are damaged are left out."""
+        rows = self._rows(
+            select(_FINDINGS.c.content).where(_FINDINGS.c.subject == about).order_by(_FINDINGS.c.id)
+        )
+        return [part for row in rows if (part := _part(row.content)) is not None]
+
     def close(self) -> None:
         """Let go of the database."""
         self._engine.dispose()
@@ -242,6 +272,14 @@ def _numbers(content: dict[str, Any]) -> Numbers:
         latency=Latency(**content["latency"]),
         dense_latency=Latency(**content["dense_latency"]),
     )
+
+
+def _part(text: str) -> dict[str, Any] | None:
+    try:
+        part = json.loads(text)
+    except ValueError:
+        return None
+    return part if isinstance(part, dict) else None
 
 
 def _digest(tensors: Sequence[tuple[str, torch.Tensor]]) -> str:

@@ -105,6 +105,26 @@ def test_a_request_is_completed_when_its_turn_comes():
     assert known == [[0, []], [1, [[0, []]]]]
 
 
+def test_what_was_carried_out_whole_is_told_after_its_last_result():
+    jobs, told = Jobs(worker("say(result=1)\nif ask['n']:\n    sys.exit(3)\n")), []
+    for n in (0, 1):
+        jobs.submit("me", "x", {"n": n}, told.append, about=f"case {n}", on_done=lambda: told.append("done"))
+    wait_for(lambda: not status(jobs).is_live)
+    assert told == [1, "done", 1]
+    assert [(job.about, job.state) for job in jobs.of("me")] == [("case 0", "done"), ("case 1", "failed")]
+
+
+def test_a_cancelled_job_is_not_told_as_done():
+    jobs, told = Jobs(worker(FOREVER)), []
+    job = jobs.submit("me", "x", {}, on_done=lambda: told.append("done"))
+    wait_for(lambda: status(jobs).share == 0.25)
+    jobs.cancel(job)
+    jobs.submit("me", "y", {"after": 1})
+    wait_for(lambda: status(jobs).state == "running")
+    assert told == []
+    jobs.close()
+
+
 def test_the_same_request_is_not_run_twice_at_a_time():
     jobs = Jobs(worker(FOREVER))
     first = jobs.submit("me", "x", {"n": 1})
@@ -131,9 +151,9 @@ def test_the_worker_of_the_product_ends_when_its_parent_is_killed(tmp_path):
     parent = """
 import sys, time
 from analysis.jobs import Jobs
+from analysis.units import sweep
 jobs = Jobs([sys.executable, "-m", "analysis", "work"])
-jobs.submit("me", "x", {"kind": "sweep", "network": "digits-mlp", "images": 450, "criterion": "l1",
-                        "granularity": "weight", "known": []})
+jobs.submit("me", "x", sweep.request("digits-mlp", 450, "l1", "weight"))
 while jobs._jobs["1"].process is None: time.sleep(0.02)
 print(jobs._jobs["1"].process.pid, flush=True)
 time.sleep(60)

@@ -112,6 +112,28 @@ def test_anything_else_is_another_subject(net):
     assert len({about.key for about in subjects}) == len(subjects)
 
 
+def test_findings_come_back_in_order_and_only_to_what_they_are_about(store):
+    store.add_findings("a", [{"n": 2, "text": "é"}, {"n": 1}])
+    store.add_findings("b", [{"n": 3}])
+    store.add_findings("a", [{"n": 0}])
+    assert store.findings("a") == [{"n": 2, "text": "é"}, {"n": 1}, {"n": 0}]
+    assert store.findings("b") == [{"n": 3}] and store.findings("c") == []
+
+
+def test_the_oldest_findings_make_room(store, monkeypatch):
+    monkeypatch.setattr("analysis.store._FINDINGS_KEPT", 3)
+    for n in range(5):
+        store.add_findings("a" if n < 3 else "b", [{"n": n}])
+    assert [part["n"] for about in "ab" for part in store.findings(about)] == [2, 3, 4]
+
+
+def test_a_damaged_finding_is_left_out(store):
+    store.add_findings("a", [{"n": 1}, {"n": 2}])
+    with store._engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE findings SET content = '{' WHERE id = 1")
+    assert store.findings("a") == [{"n": 2}]
+
+
 def test_many_threads_lose_nothing(store, net, some):
     about = subject(net, split((2, 5, 5), 4, 40), "l1", "channel")
     failures = []

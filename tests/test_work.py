@@ -8,10 +8,12 @@ import threading
 import pytest
 
 import sample_models
-from analysis import work
+from analysis import units, work
 from analysis.importance import score
 from analysis.live import Gauge
-from analysis.sensitivity import sweep
+from analysis.pruning.plan import make_plan
+from analysis.sensitivity import sweep as sweep_points
+from analysis.units import sweep
 
 NETWORK = "digits-mlp"
 
@@ -34,33 +36,55 @@ def serve(monkeypatch):
     return run
 
 
-def request(**changed):
-    made = work.sensitivity_request(NETWORK, 450, "l1", "channel")
-    return made | changed
+def request(criterion="l1", **changed):
+    return sweep.request(NETWORK, 450, criterion, "channel") | changed
+
+
+def results(replies):
+    return [reply["result"] for reply in replies if "result" in reply]
 
 
 def test_points_are_those_of_a_sweep_and_shares_rise_to_one(serve):
     code, replies = serve(request())
     sample = sample_models.load(NETWORK)
     gauge = Gauge(sample.network, sample.dataset.evaluation.sample(450), sample.dataset.task)
-    expected = list(sweep(gauge, score(sample.network, "l1"), "channel"))
-    found = [work.point_from_data(reply["result"]) for reply in replies]
+    expected = list(sweep_points(gauge, score(sample.network, "l1"), "channel"))
+    found = [sweep.from_data(part) for part in results(replies)]
     assert code == 0
     assert [(p.target, p.ratio) for p in found] == [(p.target, p.ratio) for p in expected]
     for ours, theirs in zip(found, expected, strict=True):
         assert ours.quality.value == pytest.approx(theirs.quality.value, abs=0.02)
-    shares = [reply["share"] for reply in replies]
+    shares = [reply["share"] for reply in replies if "share" in reply]
     assert shares == sorted(shares) and shares[-1] == 1
 
 
 def test_known_points_are_not_measured_again(serve):
     _, replies = serve(request())
-    points = [work.point_from_data(reply["result"]) for reply in replies]
+    points = results(replies)
     left_out = points[3]
-    _, again = serve(work.with_known(request(), [p for p in points if p != left_out]))
-    assert [(r["result"]["target"], r["result"]["ratio"]) for r in again] == [
-        (left_out.target, left_out.ratio)
-    ]
+    _, again = serve(units.with_known(request(), [p for p in points if p != left_out]))
+    assert [(p["target"], p["ratio"]) for p in results(again)] == [(left_out["target"], left_out["ratio"])]
+
+
+def test_a_digest_tells_requests_apart_but_not_what_is_known():
+    plain = request()
+    assert units.digest(units.with_known(plain, [{"a": 1}])) == units.digest(plain)
+    others = [request(criterion="l2"), request(images=9), request(network="x"), request(plan="{}")]
+    assert len({units.digest(r) for r in (plain, *others)}) == 5
+
+
+def test_a_case_holds_the_network_of_its_plan():
+    network = sample_models.load(NETWORK).network
+    plan = make_plan(network, "taylor", "channel", {network.groups[0].name: 0.5})
+    case = units.open_case(sample_models.load, units.make_request("sweep", NETWORK, 100, plan=plan))
+    assert case.plan == plan and len(case.split) == 100
+    assert case.pruned.layer(network.groups[0].name).shape[0] == network.groups[0].size // 2
+    dense = units.open_case(sample_models.load, units.make_request("sweep", NETWORK, 100))
+    assert dense.plan.is_dense and dense.scores is None and dense.pruned is dense.network
+
+
+def test_every_unit_can_be_imported():
+    assert all(callable(units.find_unit(kind)) for kind in units.MODULES)
 
 
 @pytest.mark.parametrize(

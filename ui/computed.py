@@ -22,7 +22,7 @@ from analysis.network import Network
 from analysis.pruning.plan import Granularity, Plan
 from analysis.pruning.prune import prune
 from analysis.pruning.selection import removed_weights, select
-from analysis.store import Subject, subject
+from analysis.store import Subject, digests, subject
 from ui import library, services
 from ui.bench import dense_plan
 from ui.console_data import ConsoleBase, base
@@ -133,6 +133,12 @@ def console_base(name: str, criterion: str, granularity: Granularity, beneath: P
 def sweep_subject(name: str, images: int, criterion: str, granularity: Granularity) -> Subject:
     """What sensitivity points of a network are kept under."""
     return subject(library.load(name).network, evaluation_split(name, images), criterion, granularity)
+
+
+@cached(LRUCache(64), lock=RLock())
+def contents(name: str, images: int) -> tuple[str, str]:
+    """Digests of a network's weights and of the examples it is measured on."""
+    return digests(library.load(name).network, evaluation_split(name, images))
 
 
 @cached(LRUCache(64), key=lambda *arguments: arguments[:5], lock=RLock())

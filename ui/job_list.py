@@ -27,14 +27,15 @@ def _draw(was_live: bool) -> None:
 
 def _draw_job(job: JobStatus) -> None:
     if job.is_live:
-        st.progress(job.share, text=f"{job.label}: {_progress_words(job)}")
+        st.progress(job.share, text=f"{job.label}: {progress_words(job)}")
         st.button("Cancel", key=f"cancel:{job.id}", on_click=services.jobs().cancel, args=(job.id,))
         return
     message = f": {theme.plain(job.message)}" if job.message else ""
     st.caption(f"{job.label}: {job.state}{message}")
 
 
-def _progress_words(job: JobStatus) -> str:
+def progress_words(job: JobStatus) -> str:
+    """How far a live job is."""
     if job.state == "waiting":
         return f"waiting for {job.ahead} before it"
     if job.seconds_left is None:

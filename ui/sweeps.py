@@ -6,7 +6,7 @@ from analysis.importance import CRITERIA
 from analysis.jobs import JobStatus
 from analysis.sensitivity import COARSE, FINE, Sensitivity, curves_of, missing_ratios, rankable
 from analysis.store import Subject
-from analysis.work import point_from_data, sensitivity_request, with_known
+from analysis.units import sweep, with_known
 from ui import computed, library, services, workspace
 
 
@@ -44,13 +44,13 @@ def start() -> None:
     """Measure what is missing, in a job; each point is kept the moment it is known."""
     state, about, store = workspace.bench(), _subject(), services.store()
     network = library.source(workspace.network_name())
-    request = sensitivity_request(network, workspace.image_count(), state.criterion, state.granularity)
+    request = sweep.request(network, workspace.image_count(), state.criterion, state.granularity)
     services.jobs().submit(
         workspace.history(),
         _label(),
         request,
-        lambda result: store.add_sensitivity(about, point_from_data(result)),
-        lambda request: with_known(request, store.sensitivities(about)),
+        lambda result: store.add_sensitivity(about, sweep.from_data(result)),
+        lambda request: with_known(request, [sweep.to_data(point) for point in store.sensitivities(about)]),
     )
 
 

@@ -1,0 +1,1 @@
+"""What the smaller network forgot: classes, confidence, exemplars, robustness."""

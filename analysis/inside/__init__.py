@@ -1,0 +1,1 @@
+"""Inside the layers: representations, redundancy, topology, single channels."""

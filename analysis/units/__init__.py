@@ -1,0 +1,116 @@
+"""Units of work: what a worker process can be asked for, a file each.
+
+A request is plain data, so that another process, or another machine, can serve it: the kind of work, the
+network by the name it is opened with, how many evaluation examples, a plan, and what the unit itself wants to
+know. A unit is a module here with a function ``run(case, parameters, known, say)``. It yields its findings part
+by part, each a dict of plain data that can be drawn on its own, and calls `say` with the share done, as often
+as it can. What was found before comes as `known`, and is not measured again.
+
+A new unit is a file and a line in :data:`MODULES`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from hashlib import sha256
+from importlib import import_module
+from typing import Any
+
+from analysis.datasets import Dataset, Split
+from analysis.errors import PrunescopeError
+from analysis.importance.registry import score
+from analysis.importance.scores import Scores
+from analysis.network import Network
+from analysis.pruning.plan import Plan, from_json, to_json
+from analysis.pruning.prune import prune
+from analysis.sources import Opened
+
+Message = dict[str, Any]
+Open = Callable[[str], Opened]
+Say = Callable[[float], None]
+Run = Callable[["Case", Mapping[str, Any], Sequence[Message], Say], Iterator[Message]]
+
+MODULES = {
+    "sweep": "analysis.units.sweep",
+}  # by name, so that a worker imports only what it needs
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """What a request is about: the dense network, its data, the examples measured on, and a plan.
+
+    `plan` is dense if the request names none.
+    """
+
+    network: Network
+    dataset: Dataset
+    split: Split
+    plan: Plan
+
+    @cached_property
+    def scores(self) -> Scores | None:
+        """Scores of the dense network under the plan's criterion; None for the dense plan."""
+        return None if self.plan.is_dense else score(self.network, self.plan.criterion, self.dataset)
+
+    @cached_property
+    def pruned(self) -> Network:
+        """The network of the plan."""
+        return prune(self.network, self.plan, self.scores)
+
+
+def make_request(
+    kind: str,
+    network: str,
+    images: int,
+    *,
+    plan: Plan | None = None,
+    parameters: Mapping[str, Any] | None = None,
+) -> Message:
+    """A request for a unit of work.
+
+    Parameters
+    ----------
+    network : str
+        As the worker's `Open` takes it.
+    images : int
+        How many evaluation examples are used.
+    parameters : mapping
+        What the unit itself wants to know: plain data.
+    """
+    return {
+        "kind": kind,
+        "network": network,
+        "images": images,
+        "plan": to_json(plan) if plan is not None else None,
+        "parameters": dict(parameters or {}),
+        "known": [],
+    }
+
+
+def with_known(request: Mapping[str, Any], known: Sequence[Message]) -> Message:
+    """The same request, to leave out parts that are known."""
+    return {**request, "known": list(known)}
+
+
+def digest(request: Mapping[str, Any]) -> str:
+    """Equal for requests for the same findings, whatever is known of them; of the network, its name counts."""
+    content = {key: value for key, value in request.items() if key != "known"}
+    return sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def find_unit(kind: Any) -> Run:
+    """The unit of a kind; PrunescopeError if there is none."""
+    if kind not in MODULES:
+        raise PrunescopeError(f"There is no work called {kind!r}. Known: {', '.join(MODULES)}.")
+    return import_module(MODULES[kind]).run  # type: ignore[no-any-return]
+
+
+def open_case(open_source: Open, request: Mapping[str, Any]) -> Case:
+    """Open what a request is about."""
+    opened = open_source(request["network"])
+    network, dataset = opened.network, opened.dataset
+    plan = from_json(request["plan"]) if request["plan"] is not None else Plan(network.name, "l1")
+    return Case(network, dataset, dataset.evaluation.sample(request["images"]), plan)

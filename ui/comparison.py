@@ -1,0 +1,70 @@
+"""What the pages that compare before and after have in common: the way in, and the headline figures."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from analysis.measure import Measurement
+from ui import frame, theme, workspace
+
+_RATIO = 0.3  # of every group, for those who come without a plan
+
+
+def needs_plan(what: str) -> None:
+    """Stop the page if nothing is pruned, with a way to begin; `what` there would be to see."""
+    if not workspace.bench().plan.is_dense:
+        return
+    st.info(f"Nothing is pruned yet, so {what}. Move a slider on the Prune page, or start with this:")
+    columns = st.columns([1, 1, 2])
+    columns[0].button(
+        f"Prune {_RATIO:.0%} of every group",
+        type="primary",
+        on_click=workspace.prune_everything,
+        args=(_RATIO,),
+    )
+    columns[1].page_link("pages/prune.py", label="Go to Prune")
+    st.stop()
+
+
+def header(title: str, sentence: str) -> tuple[Measurement, Measurement]:
+    """The heading, and the headline figures of the dense and the pruned network.
+
+    Returns
+    -------
+    Measurement, Measurement
+        Before and after; the page stops with a way to begin if nothing is pruned.
+    """
+    frame.heading(title, sentence)
+    needs_plan("there is nothing to compare")
+    with st.spinner("Measuring both networks…"):
+        before, after = workspace.dense(), workspace.measured(workspace.bench().plan)
+    dataset = workspace.opened().dataset
+    metric = dataset.task.headline
+    columns = st.columns(4)
+    columns[0].metric(f"{metric.label} before", theme.number(before.headline.value, metric), border=True)
+    columns[1].metric(
+        f"{metric.label} after", theme.number(after.headline.value, metric), border=True,
+        **theme.delta_look(after.change[metric.key], metric),
+    )  # fmt: skip
+    columns[2].metric(
+        "Nonzero connections", theme.count(after.cost.nonzero_connections), border=True,
+        **theme.saving_look(after.cost.nonzero_connections, before.cost.nonzero_connections),
+    )  # fmt: skip
+    if dataset.task.is_classification:
+        changed = int((before.evaluation.answers != after.evaluation.answers).sum())
+        columns[3].metric("Answers changed", f"{changed:,} of {len(before.evaluation.split):,}", border=True)
+    else:
+        moved = float((before.evaluation.answers - after.evaluation.answers).abs().mean())
+        columns[3].metric(
+            "Mean change of answer", f"{moved:.2f}", border=True, help=f"In {dataset.target_unit}."
+        )
+    return before, after
+
+
+def choose_view(names: tuple[str, ...]) -> str:
+    """Which of a page's views is shown."""
+    chosen = st.segmented_control(
+        "View", names, default=names[0], required=True, label_visibility="collapsed"
+    )
+    assert chosen is not None
+    return chosen

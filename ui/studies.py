@@ -1,0 +1,180 @@
+"""Studies: long work whose findings are drawn as they come, kept, and found again by whoever asks the same.
+
+A study runs in a worker process (``analysis/units``). Its parts are kept under what they are about: the
+weights, the examples, the plan and the parameters. So a page that is left and opened again, a refreshed one,
+and another session all find them at once, and a study that was cancelled goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from threading import RLock
+from typing import Any, Literal
+
+import streamlit as st
+from cachetools import LRUCache
+
+from analysis.jobs import JobStatus
+from analysis.pruning.plan import Plan
+from analysis.units import Message, digest, make_request, with_known
+from ui import computed, job_list, library, services, theme, workspace
+
+Draw = Callable[[Sequence[Message]], None]
+
+_TICK_SECONDS = 0.5
+_END: Message = {"end": True}  # stands behind the last part of a study that was carried out whole
+_MEMORY: LRUCache[str, list[Message]] = LRUCache(48)
+_LOCK = RLock()
+
+
+@dataclass(frozen=True)
+class Study:
+    """What is to be found out about the chosen network.
+
+    Parameters
+    ----------
+    kind : str
+        A unit of :mod:`analysis.units`.
+    label : str
+        What the list of jobs calls it.
+    plan : Plan, optional
+        The plan it is about.
+    parameters : mapping
+        What the unit wants to know: plain data.
+    keep : {"store", "memory"}
+        Where parts are kept: in the database, or, if they are large, in memory as long as there is room.
+    """
+
+    kind: str
+    label: str
+    plan: Plan | None = None
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    keep: Literal["store", "memory"] = "store"
+
+    @cached_property
+    def request(self) -> Message:
+        """What a worker is asked."""
+        source = library.source(workspace.network_name())
+        return make_request(
+            self.kind, source, workspace.image_count(), plan=self.plan, parameters=self.parameters
+        )
+
+    @cached_property
+    def about(self) -> str:
+        """A digest of what it asks, and of the weights and examples it asks it of."""
+        contents = computed.contents(workspace.network_name(), workspace.image_count())
+        return digest({**self.request, "network": contents})
+
+
+def parts(study: Study) -> list[Message]:
+    """What is known already, in the order it was found."""
+    return [part for part in _kept(study) if part != _END]
+
+
+def is_complete(study: Study) -> bool:
+    """True if all its parts are known."""
+    return _END in _kept(study)
+
+
+def last(study: Study) -> JobStatus | None:
+    """This session's last job for it; None if there was none."""
+    mine = services.jobs().of(workspace.history())
+    return next((job for job in reversed(mine) if job.about == study.about), None)
+
+
+def start(study: Study) -> None:
+    """Find out what is not known yet, in a job; each part is kept the moment it arrives."""
+    about, add = study.about, _keeper(study)
+    known = services.store().findings if study.keep == "store" else _remembered
+    services.jobs().submit(
+        workspace.history(),
+        study.label,
+        study.request,
+        lambda part: add(about, [part]),
+        lambda request: with_known(request, [part for part in known(about) if part != _END]),
+        about=about,
+        on_done=lambda: add(about, [_END]),
+    )
+
+
+def panel(
+    study: Study, draw: Draw, *, button: str, sentence: str, automatic: bool = False, name: str = ""
+) -> None:
+    """Draw a study: how to begin it, its progress with a way to cancel it, and what is known so far.
+
+    Parameters
+    ----------
+    draw : callable
+        Given the parts known so far (at least one); called again as more arrive.
+    button : str
+        What begins it.
+    sentence : str
+        What it finds out and how long that takes; shown until it is complete.
+    automatic : bool
+        True if it begins by itself, unless it was cancelled or failed before.
+    name : str
+        Tells panels of one page apart, if there are several of one kind.
+    """
+    job = last(study)
+    if automatic and not is_complete(study) and (job is None or job.state == "done"):
+        start(study)
+    job = last(study)
+    live = job is not None and job.is_live
+    st.fragment(_draw, run_every=_TICK_SECONDS if live else None)(study, draw, button, sentence, live, name)
+
+
+def _draw(study: Study, draw: Draw, button: str, sentence: str, was_live: bool, name: str) -> None:
+    known, begun = parts(study), False
+    if not is_complete(study):
+        begun = _controls(study, button, sentence, bool(known), name)
+    job = last(study)
+    live = job is not None and job.is_live
+    if known:
+        draw(known)
+    if begun or (was_live and not live):
+        st.rerun()  # the whole page: to tick, or to stop ticking
+
+
+def _controls(study: Study, button: str, sentence: str, is_partial: bool, name: str) -> bool:
+    """Progress and *Cancel* of a live study; else what begins it. True if it was begun just now."""
+    job = last(study)
+    place = st.empty()
+    begun = False
+    if job is None or not job.is_live:
+        with place.container():
+            if job is not None and job.state == "failed":
+                st.error(theme.plain(job.message))
+            st.caption(sentence)
+            key = f"start:{study.kind}:{name}"
+            if not st.button("Go on" if is_partial else button, type="primary", key=key):
+                return False
+        start(study)
+        begun, job = True, last(study)
+    if job is not None and job.is_live:
+        with place.container():
+            bar, cancel = st.columns([5, 1], vertical_alignment="center")
+            bar.progress(job.share, text=f"{study.label}: {job_list.progress_words(job)}")
+            cancel.button(
+                "Cancel", key=f"cancel:{study.kind}:{name}", on_click=services.jobs().cancel, args=(job.id,)
+            )
+    return begun
+
+
+def _kept(study: Study) -> list[Message]:
+    return services.store().findings(study.about) if study.keep == "store" else _remembered(study.about)
+
+
+def _keeper(study: Study) -> Callable[[str, Sequence[Message]], None]:
+    return services.store().add_findings if study.keep == "store" else _remember
+
+
+def _remembered(about: str) -> list[Message]:
+    with _LOCK:
+        return list(_MEMORY.get(about, ()))
+
+
+def _remember(about: str, found: Sequence[Message]) -> None:
+    with _LOCK:
+        _MEMORY[about] = [*_MEMORY.get(about, ()), *found]
