@@ -34,7 +34,12 @@ Say = Callable[[float], None]
 Run = Callable[["Case", Mapping[str, Any], Sequence[Message], Say], Iterator[Message]]
 
 MODULES = {
+    "attribution": "analysis.units.attribution",
     "sweep": "analysis.units.sweep",
+    "drift": "analysis.units.drift",
+    "faithfulness": "analysis.units.faithfulness",
+    "exemplars": "analysis.units.exemplars",
+    "corruption": "analysis.units.corruption",
 }  # by name, so that a worker imports only what it needs
 
 
@@ -105,7 +110,8 @@ def find_unit(kind: Any) -> Run:
     """The unit of a kind; PrunescopeError if there is none."""
     if kind not in MODULES:
         raise PrunescopeError(f"There is no work called {kind!r}. Known: {', '.join(MODULES)}.")
-    return import_module(MODULES[kind]).run  # type: ignore[no-any-return]
+    run: Run = import_module(MODULES[kind]).run
+    return run
 
 
 def open_case(open_source: Open, request: Mapping[str, Any]) -> Case:
