@@ -181,6 +181,8 @@ def _report(run: _Run) -> dict[str, Any]:
             "criterion": run.plan.criterion,
             "ratios": {g: ratios for g in GRANULARITIES if (ratios := run.plan.ratios_of(g))},
         }
+        if run.plan.picks:
+            report["plan"]["picks"] = _picks(run.plan)
         report["change"] = _intervals(measurement.change)
         report["dense"] = {
             "quality": _intervals(run.dense.quality),
@@ -220,9 +222,28 @@ def _text(report: dict[str, Any], run: _Run) -> str:
         reason = f": {group['reason']}" if group["reason"] else ""
         members = " + ".join(group["members"])
         lines.append(f"  {members:44} {group['size']:>4} channels  {group['verdict']}{reason}")
+    picks = report.get("plan", {}).get("picks", {})
+    lines += ["picked by hand"] if picks else []
+    lines += [
+        f"  {target:24} channels {way}: {', '.join(map(str, channels))}"
+        for target, ways in picks.items()
+        for way, channels in ways.items()
+        if channels
+    ]
     if "file" in report:
         lines.append(f"saved {report['file']} ({report['file_bytes']:,} bytes)")
     return "\n".join(lines)
+
+
+def _picks(plan: Plan) -> dict[str, dict[str, list[int]]]:
+    """The channels of each group that are removed and kept by hand."""
+    return {
+        target: {
+            "removed": [pick.channel for pick in plan.picks_of(target) if pick.removed],
+            "kept": [pick.channel for pick in plan.picks_of(target) if not pick.removed],
+        }
+        for target in dict.fromkeys(pick.target for pick in plan.picks)
+    }
 
 
 def _number(interval: dict[str, float | None], *, signed: bool = False) -> str:

@@ -32,7 +32,7 @@ from analysis.measure.anytime import (
 from analysis.measure.quality import Evaluation, Interval, assess, evaluate
 from analysis.network import Network
 from analysis.prefix import Grip, PrefixCache, group_grip, group_start, layer_grip
-from analysis.pruning.plan import Cut, Plan
+from analysis.pruning.plan import Granularity, Plan
 from analysis.pruning.prune import changed_modules
 from analysis.pruning.selection import Selection, select
 from analysis.tasks import Task, confidences
@@ -116,7 +116,7 @@ class Gauge:
         self._turn = turn
         self._name = object()  # tells the values of this gauge apart in a shared cache
         self._cuts: set[int] = set()
-        self._grips: dict[tuple[str, str], Grip] = {}
+        self._grips: dict[tuple[str, Granularity], Grip] = {}
         self._lock = RLock()
 
     def run(
@@ -133,7 +133,7 @@ class Gauge:
         Parameters
         ----------
         scores : Scores, optional
-            Scores of the dense network under the plan's criterion; None for the dense plan.
+            Scores of the dense network under the plan's criterion; None for a plan without cuts.
         hand : str, optional
             The target that is being moved: values before it are kept for the next move.
         near : Evaluation, optional
@@ -142,9 +142,9 @@ class Gauge:
             True if the interval is looked at only once, when it has become narrow enough (Chow & Robbins
             1965): it is narrower, but those before it do not count.
         """
-        selection = Selection() if plan.is_dense or scores is None else select(self.network, plan, scores)
+        selection = select(self.network, plan, scores)
         program = self.program.with_modules(changed_modules(self.network, selection))
-        path = self._path(plan, selection, program, hand) if hand else None
+        path = self._path(selection, program, hand) if hand else None
         covariates = self.covariates
         if near is not None:
             merits = self.task.merits(near.outputs, self.split.targets)[self.order]
@@ -180,44 +180,47 @@ class Gauge:
             values = path.grip.apply(self._values(chunk, path), path.channels)
             return program.run_from(path.grip.cut, values)
 
-    def _grip(self, cut: Cut) -> Grip:
+    def _grip(self, target: str, granularity: Granularity) -> Grip:
         """Where a target takes hold of the program; found once."""
-        key = (cut.target, cut.granularity)
+        key = (target, granularity)
         with self._lock:
             if key not in self._grips:
                 self._grips[key] = (
-                    layer_grip(self.program, cut.target)
-                    if cut.granularity == "weight"
-                    else group_grip(self.network, self.program, self.network.group(cut.target))
+                    layer_grip(self.program, target)
+                    if granularity == "weight"
+                    else group_grip(self.network, self.program, self.network.group(target))
                 )
             return self._grips[key]
 
-    def _first_step(self, cut: Cut) -> int:
-        """The first step that a cut changes."""
-        if cut.granularity == "weight":
-            return self.program.first_step(cut.target)
-        return group_start(self.program, self.network.group(cut.target))
+    def _first_step(self, target: str, granularity: Granularity) -> int:
+        """The first step that cutting a target changes."""
+        if granularity == "weight":
+            return self.program.first_step(target)
+        return group_start(self.program, self.network.group(target))
 
-    def _path(self, plan: Plan, selection: Selection, program: Program, hand: str) -> Path | None:
-        mine = next((cut for cut in plan.cuts if cut.target == hand), None)
-        if mine is None or plan.granularity is None or not self.program.can_resume:
+    def _path(self, selection: Selection, program: Program, hand: str) -> Path | None:
+        if selection.channels and selection.weights:
             return None  # with both weights and channels cut, a layer is changed at two granularities
-        others = [cut for cut in plan.cuts if cut != mine]
-        grip = self._grip(mine)
-        if grip.drops_channels and any(grip.is_shared_with(self.network.group(c.target)) for c in others):
-            grip = Grip(self._first_step(mine))
+        granularity: Granularity = "weight" if selection.weights else "channel"
+        marks = _marks(selection)
+        if hand not in marks or not self.program.can_resume:
+            return None
+        others = [target for target in marks if target != hand]
+        grip = self._grip(hand, granularity)
+        if grip.drops_channels and any(grip.is_shared_with(self.network.group(t)) for t in others):
+            grip = Grip(self._first_step(hand, granularity))
         if grip.cut == 0:
             return None
-        before = frozenset(cut for cut in others if self._first_step(cut) < grip.cut)
+        steps = {target: self._first_step(target, granularity) for target in others}
+        before = {target: (step, marks[target]) for target, step in steps.items() if step < grip.cut}
         if grip.drops_channels:
-            channels = {cut.target: selection.channels[cut.target] for cut in before}
+            channels = {target: selection.channels[target] for target in before}
             program = self.program.with_modules(changed_modules(self.network, Selection(channels)))
         else:
             grip = dataclasses.replace(grip, drops=(None,) * len(program.live(grip.cut)))
         with self._lock:
             self._cuts.add(grip.cut)
-        gone = {cut: _mark(selection, cut.target) for cut in before}
-        return Path(grip, selection.channels.get(hand, ()), gone, program)
+        return Path(grip, selection.channels.get(hand, ()), before, program)
 
     def _values(self, chunk: int, path: Path) -> Values:
         """The values at the path's cut: kept, or computed from those kept at an earlier cut."""
@@ -239,7 +242,7 @@ class Gauge:
         return path.program.run_until(cut, self._inputs[chunk])
 
     def _key(self, path: Path, cut: int) -> Hashable:
-        earlier = [(c.target, mark) for c, mark in path.before.items() if self._first_step(c) < cut]
+        earlier = [(target, mark) for target, (step, mark) in path.before.items() if step < cut]
         return (self._name, cut, frozenset(earlier))
 
 
@@ -247,13 +250,13 @@ class Gauge:
 class Path:
     """How a plan with a target in hand is measured: from the values kept at the target's grip.
 
-    `channels` are what the target loses, `before` the other cuts that change the kept values, each with a
-    mark of what it removes, and `program` computes those values.
+    `channels` are what the target loses, `before` the other targets that change the kept values, each with
+    the first step it changes and a mark of what goes from it, and `program` computes those values.
     """
 
     grip: Grip
     channels: tuple[int, ...]
-    before: Mapping[Cut, Hashable]
+    before: Mapping[str, tuple[int, Hashable]]
     program: Program
 
 
@@ -333,11 +336,12 @@ class Run:
         return Reading(value, change, self._seen, len(gauge.order))
 
 
-def _mark(selection: Selection, target: str) -> Hashable:
-    """Equal if and only if the same goes from `target`, whichever scores said so."""
-    if target in selection.weights:
-        return hashlib.sha256(selection.weights[target].numpy().tobytes()).digest()
-    return selection.channels[target]
+def _marks(selection: Selection) -> dict[str, Hashable]:
+    """For each target: equal if and only if the same goes from it, whoever or whichever scores said so."""
+    weights = {
+        target: hashlib.sha256(mask.numpy().tobytes()).digest() for target, mask in selection.weights.items()
+    }
+    return {**selection.channels, **weights}
 
 
 def _chunks(at: tuple[int, ...], batch: int) -> list[tuple[int, int]]:

@@ -14,7 +14,7 @@ import torch
 import sample_models
 from analysis.__main__ import open_source
 from analysis.commands import main
-from analysis.pruning.plan import Plan, make_plan, to_json
+from analysis.pruning.plan import Pick, Plan, make_plan, repick, to_json
 
 KEYS = {
     "network", "task", "images", "quality", "parameters", "connections", "nonzero_connections", "macs",
@@ -214,6 +214,27 @@ def test_metrics_without_a_value_are_null(report, tmp_path):
 )
 def test_bad_calls_are_refused_in_one_line(call, arguments, words):
     _assert_refused(call(*arguments), *words)
+
+
+def test_channels_picked_by_hand_are_carried_out_and_named(call, report, plan_file):
+    network = sample_models.load("digits-mlp").network
+    plan = repick(Plan(network.name, "taylor"), network, "hidden.fc1", 7, True)
+    plan = repick(repick(plan, network, "hidden.fc1", 255, True), network, "hidden.fc2", 3, False)
+    found = report("measure", "digits-mlp", "--plan", plan_file(plan))
+    assert found["plan"]["picks"] == {
+        "hidden.fc1": {"removed": [7, 255], "kept": []},
+        "hidden.fc2": {"removed": [], "kept": [3]},
+    }
+    assert next(layer for layer in found["layers"] if layer["name"] == "hidden.fc1")["shape"][0] == 254
+    code, out, _ = call("measure", "digits-mlp", "--plan", plan_file(plan))
+    lines = out.splitlines()
+    assert code == 0 and "picked by hand" in lines
+    assert any(line.split() == ["hidden.fc1", "channels", "removed:", "7,", "255"] for line in lines)
+    assert any(line.split() == ["hidden.fc2", "channels", "kept:", "3"] for line in lines)
+    other = Plan("digits-mlp", "l1", (), (Pick("hidden.fc1", 256, True),))
+    _assert_refused(
+        call("measure", "digits-mlp", "--plan", plan_file(other)), "hidden.fc1 has 256 channels", "256"
+    )
 
 
 @pytest.mark.parametrize("ratios", [{"hidden.fc1": 0.5}, {}], ids=["with cuts", "dense"])

@@ -4,6 +4,7 @@ import random
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -12,7 +13,7 @@ from torch import nn
 
 import analysis.live
 from analysis.datasets import Split
-from analysis.errors import NetworkError
+from analysis.errors import NetworkError, PlanError
 from analysis.importance.registry import score
 from analysis.importance.scores import Scores
 from analysis.inference import Layout, Program
@@ -20,8 +21,9 @@ from analysis.live import Gauge
 from analysis.measure.anytime import looks
 from analysis.measure.quality import evaluate, quality
 from analysis.prefix import PrefixCache
-from analysis.pruning.plan import Plan, make_plan, targets
+from analysis.pruning.plan import Pick, Plan, make_plan, repick, targets
 from analysis.pruning.prune import prune
+from analysis.pruning.selection import select
 from analysis.tasks import CLASSIFICATION, REGRESSION
 from tests.networks import ARCHITECTURES, ConvNet, DepthwiseNet, FlatNet, Mlp, load, randomise, same, snapshot
 
@@ -209,6 +211,70 @@ def test_moving_a_slider_again_runs_only_what_comes_after_it(name, hand, other):
     assert move(0.6, 0.5) == move(0.9, 0.5) == 0 and kept.hits == 2 * chunks
     assert move(0.6, 0.2) == chunks  # another cut before it
     assert move(0.1, 0.5) == 0
+
+
+@pytest.mark.parametrize("name", ["conv", "joined", "beside", "flat", "small resnet", "cnn", "one number"])
+def test_plans_with_picks_end_at_what_pruning_by_hand_measures(name):
+    kept = Counting()
+    gauge, draw = gauge_of(name, kept=kept, count=150), random.Random(name)
+    net, scores = gauge.network, score(gauge.network, "l1")
+    offered = targets(net, "channel")
+    plan, resumed = Plan(net.name, "l1"), 0
+    for step in range(40):
+        target = draw.choice(offered)
+        if draw.random() < 0.5:  # toggle a channel, or let its score decide again
+            channel = draw.randrange(net.group(target).size)
+            moved = repick(plan, net, target, channel, draw.choice((True, True, False, None)))
+        else:
+            ratios = {**plan.ratios_of("channel"), target: draw.choice((0.0, 0.0, 0.2, 0.4, 0.6))}
+            moved = replace(make_plan(net, "l1", "channel", ratios), picks=plan.picks)
+        try:
+            select(net, moved, scores)
+        except PlanError:
+            continue
+        plan = moved
+        hand = target if step % 3 else draw.choice(offered)
+        expected = by_hand(gauge, plan, scores)[1]
+        run = gauge.run(plan, scores, hand=hand)
+        resumed += run._path is not None
+        assert_is(gauge, run.finish(), expected)
+    assert resumed > 5 and kept.hits > 0 and len(plan.picks) > 1
+
+
+def test_picks_alone_need_no_scores_and_are_not_confused():
+    gauge, values = gauge_of("conv"), {}
+    for hand in (None, "conv1", "conv2"):
+        for channel in (*range(6), *range(6)):
+            plan = Plan("conv", "l1", (), (Pick("conv1", channel, True), Pick("conv2", channel, True)))
+            reading = gauge.run(plan, None, hand=hand).finish()
+            assert_is(gauge, reading, by_hand(gauge, plan, None)[1])
+            values[channel] = reading.value.value
+    assert len(set(values.values())) > 1
+
+
+def test_a_picked_group_is_resumed_where_its_channels_are_read():
+    kept = Counting()
+    gauge = gauge_of("conv", kept=kept)
+    before = (Pick("conv1", 2, True),)
+
+    def toggle(*picks):
+        run = gauge.run(Plan("conv", "l1", (), picks), None, hand="conv2")
+        with counted("run_until") as started, counted("__call__") as whole:
+            run.finish()
+        assert not whole
+        return len(started)
+
+    assert toggle(*before, Pick("conv2", 0, True)) == 10  # 300 in batches of 32
+    assert toggle(*before, Pick("conv2", 1, True)) == 0
+    assert toggle(*before, Pick("conv2", 1, True), Pick("conv2", 0, False)) == 0
+    assert toggle(Pick("conv1", 3, True), Pick("conv2", 1, True)) == 10  # another pick before it
+    assert toggle(*before, Pick("conv1", 4, False), Pick("conv2", 5, True)) == 0  # kept by hand: nothing new
+
+
+def test_a_channel_kept_by_hand_measures_as_the_dense_network():
+    gauge = gauge_of("conv")
+    plan = Plan("conv", "l1", (), (Pick("conv1", 2, False),))
+    assert gauge.run(plan, None, hand="conv1").finish() == gauge.dense_reading()
 
 
 def test_two_gauges_share_a_cache_without_mixing():

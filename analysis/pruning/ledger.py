@@ -6,20 +6,21 @@ channel. A group's cut takes channels from some sides of some modules; the rest 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import accumulate
 
 from torch import Tensor, nn
 
 from analysis.modules import Recurrent, Values
 from analysis.network import LAYER_TYPES, TRANSPOSED_TYPES, Group, Network, Side
-from analysis.pruning.selection import removal_count
+from analysis.pruning.plan import Pick
+from analysis.pruning.selection import by_hand, removal_count
 
 
 @dataclass(frozen=True)
 class Taking:
-    """What a group takes from one side of a module: ``positions[k]`` when its first k channels go."""
+    """What a group takes from one side of a module: ``positions[k]`` when k of its channels go."""
 
     group: str
     side: Side
@@ -51,7 +52,8 @@ class Entry:
 class Ledger:
     """Counts of a network: of the modules that groups cut, and of everything else.
 
-    ``products[group][k]`` are the MACs outside of layers that go with a group's first k channels.
+    ``products[group][k]`` are the MACs outside of layers that go when k of a group's channels go. Of a group
+    with picks, ``gone[group][k]`` channels go where its cut alone would remove k.
     """
 
     entries: tuple[Entry, ...]
@@ -60,13 +62,11 @@ class Ledger:
     products: Mapping[str, tuple[int, ...]]
     other_parameters: int
     other_macs: int
+    gone: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
     def count(self, ratios: Mapping[str, float]) -> tuple[int, int]:
         """Parameters and MACs when each group is cut by its ratio ({group: ratio})."""
-        gone = {
-            group: removal_count(size, ratios.get(group, 0.0), "channel", self.floors[group])
-            for group, size in self.sizes.items()
-        }
+        gone = {group: self._gone(group, ratios.get(group, 0.0)) for group in self.sizes}
         parameters = self.other_parameters
         macs = self.other_macs - sum(taken[gone[group]] for group, taken in self.products.items())
         for entry in self.entries:
@@ -79,9 +79,16 @@ class Ledger:
             macs += entry.pair_macs * pairs + entry.output_macs * left["out"] + entry.square_macs * squares
         return parameters, macs
 
+    def _gone(self, group: str, ratio: float) -> int:
+        count = removal_count(self.sizes[group], ratio, "channel", self.floors[group])
+        return self.gone[group][count] if group in self.gone else count
+
 
 def make_ledger(
-    network: Network, orders: Mapping[str, tuple[int, ...]], layer_macs: Mapping[str, int]
+    network: Network,
+    orders: Mapping[str, tuple[int, ...]],
+    layer_macs: Mapping[str, int],
+    picks: Sequence[Pick] = (),
 ) -> Ledger:
     """The ledger of a network.
 
@@ -92,7 +99,13 @@ def make_ledger(
     layer_macs : mapping
         MACs by layer, and of the whole network under ``""``, as
         :func:`analysis.measure.cost.layer_macs` counts them.
+    picks : sequence of Pick, optional
+        Channels of these groups that are removed or kept by hand.
     """
+    chosen = {name: [pick for pick in picks if pick.target == name] for name in orders}
+    really = {name: by_hand(order, chosen[name]) for name, order in orders.items()}
+    orders = {name: order for name, (order, _) in really.items()}
+    gone = {name: table for name, (_, table) in really.items() if chosen[name]}
     groups = [network.group(name) for name in orders]
     cut = sorted({part.module for group in groups for part in group.slices})
     entries = tuple(
@@ -109,9 +122,9 @@ def make_ledger(
     }
     sizes = {group.name: group.size for group in groups}
     dense = Ledger(entries, sizes, {group.name: group.floor for group in groups}, products, 0, 0)
-    parameters, macs = dense.count({})
+    parameters, macs = dense.count({})  # without picks: of the whole network
     return replace(
-        dense, other_parameters=network.parameters() - parameters, other_macs=layer_macs[""] - macs
+        dense, other_parameters=network.parameters() - parameters, other_macs=layer_macs[""] - macs, gone=gone
     )
 
 

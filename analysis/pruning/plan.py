@@ -1,12 +1,13 @@
-"""A plan: a criterion and its cuts, immutable, hashable, saved as JSON."""
+"""A plan: a criterion, its cuts and what was picked by hand; immutable, hashable, saved as JSON."""
 
 from __future__ import annotations
 
 import json
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any, Literal, get_args
 
 from analysis.errors import PlanError
@@ -14,8 +15,11 @@ from analysis.network import Group, Network
 
 Granularity = Literal["weight", "channel"]
 GRANULARITIES: tuple[Granularity, ...] = get_args(Granularity)
-SCHEMA = 1
+SCHEMA = 2
+READABLE = (1, SCHEMA)  # schema 1 knew no picks
 MAX_CUTS = 5000
+MAX_PICKS = 5000
+MAX_CHANNEL = 999_999
 MAX_BYTES = 1_000_000
 _SHOWN = 5
 
@@ -41,22 +45,49 @@ class Cut:
         object.__setattr__(self, "ratio", float(self.ratio))
 
 
+@dataclass(frozen=True, order=True)
+class Pick:
+    """A channel of a group that is removed, or kept, by hand, whatever its score.
+
+    Channels are counted from 0.
+    """
+
+    target: str
+    channel: int
+    removed: bool
+
+    def __post_init__(self) -> None:
+        if type(self.channel) is not int or not 0 <= self.channel <= MAX_CHANNEL:
+            raise PlanError(
+                f"{_some([self.target])}: {_short(self.channel)} is no channel; give a whole number from 0 to "
+                f"{MAX_CHANNEL:,}."
+            )
+        if type(self.removed) is not bool:
+            raise PlanError(
+                f"{_some([self.target])}, channel {self.channel}: removed is {_short(self.removed)}; it must be "
+                "true (removed by hand) or false (kept by hand)."
+            )
+
+
 @dataclass(frozen=True)
 class Plan:
-    """A criterion and its cuts for one network.
+    """A criterion, its cuts and picks for one network.
 
-    Cuts are kept sorted and without zeros, so that equal plans are equal objects. Channels go first; cuts
-    of weights then remove a share of what the channels have left.
+    Cuts are kept sorted and without zeros, picks sorted, so that equal plans are equal objects. From a group
+    go the least important channels at its ratio and those removed by hand, but none that is kept by hand: a
+    pick changes what becomes of its channel, and of no other. Channels go first; cuts of weights then remove a
+    share of what the channels have left.
 
     Raises
     ------
     PlanError
-        If a target is cut twice at one granularity.
+        If a target is cut twice at one granularity, or a channel is picked twice.
     """
 
     network: str
     criterion: str
     cuts: tuple[Cut, ...] = ()
+    picks: tuple[Pick, ...] = ()
 
     def __post_init__(self) -> None:
         counts = Counter((cut.target, cut.granularity) for cut in self.cuts)
@@ -64,16 +95,31 @@ class Plan:
         if twice:
             raise PlanError(f"The plan cuts {_some(twice)} twice; give each target one cut.")
         object.__setattr__(self, "cuts", tuple(sorted(cut for cut in self.cuts if cut.ratio > 0)))
+        if len(self.picks) > MAX_PICKS:
+            raise PlanError(
+                f"The plan picks {len(self.picks):,} channels by hand; at most {MAX_PICKS:,} are kept. Let a "
+                "slider take them."
+            )
+        picks = tuple(sorted(self.picks))
+        for one, other in pairwise(picks):
+            if (one.target, one.channel) == (other.target, other.channel):
+                raise PlanError(
+                    f"The plan picks channel {one.channel} of {_some([one.target])} twice; a channel is either "
+                    "removed or kept by hand."
+                )
+        object.__setattr__(self, "picks", picks)
 
     @property
     def is_dense(self) -> bool:
-        """True if nothing is removed."""
-        return not self.cuts
+        """True if nothing is removed; channels may be kept by hand."""
+        return not self.cuts and not any(pick.removed for pick in self.picks)
 
     @property
     def granularity(self) -> Granularity | None:
-        """What its cuts remove; None if nothing, or both weights and channels."""
+        """What it removes; None if nothing, or both weights and channels."""
         found = {cut.granularity for cut in self.cuts}
+        if any(pick.removed for pick in self.picks):
+            found.add("channel")
         return found.pop() if len(found) == 1 else None
 
     @property
@@ -86,8 +132,17 @@ class Plan:
         return {cut.target: cut.ratio for cut in self.cuts if cut.granularity == granularity}
 
     def only(self, granularity: Granularity) -> Plan:
-        """The plan with its cuts of one granularity alone."""
-        return replace(self, cuts=tuple(cut for cut in self.cuts if cut.granularity == granularity))
+        """The plan with its cuts of one granularity alone; picks are of channels."""
+        cuts = tuple(cut for cut in self.cuts if cut.granularity == granularity)
+        return replace(self, cuts=cuts, picks=self.picks if granularity == "channel" else ())
+
+    def picks_of(self, target: str) -> tuple[Pick, ...]:
+        """What was picked by hand in a group."""
+        return tuple(pick for pick in self.picks if pick.target == target)
+
+    def pick_of(self, target: str, channel: int) -> Pick | None:
+        """What was decided by hand of a channel."""
+        return next((pick for pick in self.picks_of(target) if pick.channel == channel), None)
 
 
 def make_plan(
@@ -106,26 +161,60 @@ def make_plan(
 def recut(
     plan: Plan, network: Network, criterion: str, granularity: Granularity, ratios: Mapping[str, float]
 ) -> Plan:
-    """`plan` with its cuts of one granularity replaced by `ratios`, under a criterion; the others stay."""
+    """`plan` with its cuts of one granularity replaced by `ratios`, under a criterion; all else stays."""
     kept = tuple(cut for cut in plan.cuts if cut.granularity != granularity)
     fresh = make_plan(network, criterion, granularity, ratios)
-    return replace(fresh, cuts=(*kept, *fresh.cuts))
+    return replace(fresh, cuts=(*kept, *fresh.cuts), picks=plan.picks)
 
 
-def rounded(network: Network, ratios: Mapping[str, float], multiple: int) -> dict[str, float]:
+def repick(plan: Plan, network: Network, target: str, channel: int, removed: bool | None) -> Plan:
+    """`plan` with a channel removed by hand (True), kept by hand (False), or as its score says (None).
+
+    Raises
+    ------
+    PlanError
+        If `network` has no such channel, or it cannot go.
+    """
+    others = tuple(pick for pick in plan.picks if (pick.target, pick.channel) != (target, channel))
+    mine = () if removed is None else (Pick(target, channel, removed),)
+    fresh = replace(plan, picks=(*others, *mine))
+    check_plan(fresh, network)
+    return fresh
+
+
+def rounded(
+    network: Network,
+    ratios: Mapping[str, float],
+    multiple: int,
+    gone: Mapping[str, Sequence[int]] | None = None,
+) -> dict[str, float]:
     """Ratios of groups changed to the nearest at which a multiple of `multiple` channels is kept.
 
     Processors work in such steps: 33 channels may cost as much as 40. Heads and filter groups are counted
     as they are, and a group without so many channels is left whole.
+
+    Parameters
+    ----------
+    gone : mapping, optional
+        For groups with picks, ``gone[target][k]``: how many channels go where the cut alone would remove k
+        (see :func:`analysis.pruning.selection.by_hand`).
     """
-    return {target: _rounded(network.group(target), ratio, multiple) for target, ratio in ratios.items()}
+    tables = gone or {}
+    return {
+        target: _rounded(network.group(target), ratio, multiple, tables.get(target))
+        for target, ratio in ratios.items()
+    }
 
 
-def _rounded(group: Group, ratio: float, multiple: int) -> float:
+def _rounded(group: Group, ratio: float, multiple: int, gone: Sequence[int] | None) -> float:
     if multiple <= 1 or group.unit != "channel" or ratio == 0:
         return ratio
-    steps = max(1, round((1 - ratio) * group.size / multiple))
-    return 1 - min(group.size, steps * multiple) / group.size
+    if gone is None:
+        steps = max(1, round((1 - ratio) * group.size / multiple))
+        return 1 - min(group.size, steps * multiple) / group.size
+    left = [group.size - taken for taken in gone[: group.size - group.floor + 1]]
+    fitting = [count for count, kept in enumerate(left) if kept > 0 and kept % multiple == 0]
+    return min(fitting, key=lambda count: abs(count - ratio * group.size), default=0) / group.size
 
 
 def uniform_plan(network: Network, criterion: str, granularity: Granularity, ratio: float) -> Plan:
@@ -154,28 +243,65 @@ def check_plan(plan: Plan, network: Network) -> None:
             + _differences(plan, network)
             + ". Choose that network first."
         )
-    if plan.is_dense:
+    aims = _aims(plan)
+    if not aims:
         return
     refused = {group.name: group for group in network.groups if not group.is_prunable}
-    for cut in plan.cuts:
-        group = refused.get(cut.target)
-        if cut.granularity == "channel" and group is not None:
-            raise PlanError(f"{cut.target} keeps its channels: {group.reason}.")
+    for target, granularity in aims:
+        group = refused.get(target)
+        if granularity == "channel" and group is not None:
+            raise PlanError(f"{target} keeps its channels: {group.reason}.")
     unknown = _unknown(plan, network)
     if unknown:
-        granularity = next(cut.granularity for cut in plan.cuts if cut.target in unknown)
+        granularity = next(granularity for target, granularity in aims if target in unknown)
         kind = "layer" if granularity == "weight" else "group of coupled layers"
         raise PlanError(
             f"{network.name} has no {kind} called {_some(unknown)}. It has: "
             f"{', '.join(targets(network, granularity)) or 'none'}."
         )
+    for target in dict.fromkeys(pick.target for pick in plan.picks):
+        _check_picks(network.group(target), plan.picks_of(target))
+
+
+def _check_picks(group: Group, picks: Sequence[Pick]) -> None:
+    for pick in picks:
+        if pick.channel >= group.size:
+            raise PlanError(
+                f"{group.name} has {group.size:,} channels, counted from 0, and no channel {pick.channel:,}. "
+                "Pick one that it has."
+            )
+    check_left(group, {pick.channel for pick in picks if pick.removed})
+
+
+def check_left(group: Group, gone: Collection[int]) -> None:
+    """Refuse to remove the channels `gone` if too little of the group would be left.
+
+    Raises
+    ------
+    PlanError
+        If none of the group would stay, or none of a part of it that some module reads alone.
+    """
+    taken = set(gone)
+    if len(taken) >= group.size:
+        raise PlanError(
+            f"All {group.size:,} channels of {group.name} would go, by hand and by its cut, and one must stay. Cut "
+            "less of it, or pick fewer of its channels by hand."
+        )
+    for part in group.parts:
+        if taken.issuperset(part):
+            raise PlanError(
+                f"The channels {_few(part)} of {group.name} would all go, by hand and by its cut, and one of "
+                "them must stay, because some layer reads these alone. Cut less of it, or pick fewer of them by "
+                "hand."
+            )
 
 
 def to_json(plan: Plan) -> str:
     """The plan as JSON text, with its schema version."""
     cuts = [{"target": cut.target, "granularity": cut.granularity, "ratio": cut.ratio} for cut in plan.cuts]
-    content = {"schema": SCHEMA, "network": plan.network, "criterion": plan.criterion, "cuts": cuts}
-    return json.dumps(content, indent=2) + "\n"
+    picks = [{"target": pick.target, "channel": pick.channel, "removed": pick.removed} for pick in plan.picks]
+    content = {"schema": SCHEMA, "network": plan.network, "criterion": plan.criterion}
+    return json.dumps({**content, "cuts": cuts, "picks": picks}, indent=2) + "\n"
 
 
 def from_json(text: str | bytes) -> Plan:
@@ -184,7 +310,7 @@ def from_json(text: str | bytes) -> Plan:
     Raises
     ------
     PlanError
-        If the text is not a plan of this schema; the message names what is wrong.
+        If the text is not a plan of a schema that is read; the message names what is wrong.
     """
     if len(text) > MAX_BYTES:
         raise PlanError(f"The plan is {len(text):,} bytes long; at most {MAX_BYTES:,} are read.")
@@ -195,17 +321,22 @@ def from_json(text: str | bytes) -> Plan:
         raise PlanError(f"The plan is not JSON{where}. Load a file that Prunescope saved.") from error
     if not isinstance(content, dict):
         raise PlanError("The plan is not a JSON object. Load a file that Prunescope saved.")
-    if type(content.get("schema")) is not int or content["schema"] != SCHEMA:
+    if type(content.get("schema")) is not int or content["schema"] not in READABLE:
         raise PlanError(
-            f"The plan has schema {content.get('schema')!r}; this version reads the number {SCHEMA}."
+            f"The plan has schema {content.get('schema')!r}; this version reads the numbers "
+            f"{' and '.join(map(str, READABLE))}."
         )
     cuts = _field(content, "cuts", list)
     if len(cuts) > MAX_CUTS:
         raise PlanError(f"The plan has {len(cuts):,} cuts; at most {MAX_CUTS:,} are read.")
+    picks = _field(content, "picks", list) if content["schema"] == SCHEMA else []
+    if len(picks) > MAX_PICKS:
+        raise PlanError(f"The plan has {len(picks):,} picks; at most {MAX_PICKS:,} are read.")
     return Plan(
         _field(content, "network", str),
         _field(content, "criterion", str),
         tuple(_cut_from(entry) for entry in cuts),
+        tuple(_pick_from(entry) for entry in picks),
     )
 
 
@@ -222,6 +353,12 @@ def _cut_from(entry: Any) -> Cut:
     return Cut(_field(entry, "target", str), _field(entry, "granularity", str), ratio)
 
 
+def _pick_from(entry: Any) -> Pick:
+    if not isinstance(entry, dict):
+        raise PlanError("A pick of the plan is not a JSON object with target, channel and removed.")
+    return Pick(_field(entry, "target", str), entry.get("channel"), entry.get("removed"))  # type: ignore[arg-type]
+
+
 def _field(content: dict[str, Any], name: str, kind: type) -> Any:
     value = content.get(name)
     if not isinstance(value, kind):
@@ -231,13 +368,30 @@ def _field(content: dict[str, Any], name: str, kind: type) -> Any:
 
 def _unknown(plan: Plan, network: Network) -> list[str]:
     known = {granularity: set(targets(network, granularity)) for granularity in GRANULARITIES}
-    return [cut.target for cut in plan.cuts if cut.target not in known[cut.granularity]]
+    return [target for target, granularity in _aims(plan) if target not in known[granularity]]
+
+
+def _aims(plan: Plan) -> list[tuple[str, Granularity]]:
+    """What the plan speaks of, each once."""
+    cuts: list[tuple[str, Granularity]] = [(cut.target, cut.granularity) for cut in plan.cuts]
+    return list(dict.fromkeys([*cuts, *((pick.target, "channel") for pick in plan.picks)]))
 
 
 def _some(names: list[str]) -> str:
     """The first names, quoted where they could be mistaken, and how many more there are."""
     shown = [name if name.isprintable() and len(name) <= 80 else repr(name[:80]) for name in names[:_SHOWN]]
     return ", ".join(shown) + (f" and {len(names) - _SHOWN:,} more" if len(names) > _SHOWN else "")
+
+
+def _few(channels: Sequence[int]) -> str:
+    more = f" and {len(channels) - _SHOWN:,} more" if len(channels) > _SHOWN else ""
+    return ", ".join(map(str, channels[:_SHOWN])) + more
+
+
+def _short(value: object) -> str:
+    """A value from a file, so that it fits into a sentence."""
+    text = repr(value)
+    return text if len(text) <= 80 else text[:80] + "…"
 
 
 def _differences(plan: Plan, network: Network) -> str:

@@ -24,7 +24,7 @@ def prune(network: Network, plan: Plan, scores: Scores | None = None) -> Network
     ----------
     scores : Scores, optional
         Scores of the dense network under the plan's criterion; computed here if the criterion needs
-        no data.
+        no data. A plan without cuts (channels picked by hand alone) needs none.
 
     Raises
     ------
@@ -36,7 +36,9 @@ def prune(network: Network, plan: Plan, scores: Scores | None = None) -> Network
     check_plan(plan, network)
     if plan.is_dense:
         return network
-    return remove(network, select(network, plan, scores or _scores_without_data(network, plan)))
+    if scores is None and plan.cuts:
+        scores = _scores_without_data(network, plan)
+    return remove(network, select(network, plan, scores))
 
 
 def remove(network: Network, selection: Selection) -> Network:

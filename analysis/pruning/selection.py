@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import accumulate
 
 import torch
 from torch import Tensor
@@ -12,9 +13,9 @@ from torch import Tensor
 from analysis.errors import CriterionError, PlanError
 from analysis.importance.registry import find_criterion
 from analysis.importance.scores import Scores, group_scores, per_weight
-from analysis.network import Network
+from analysis.network import Group, Network
 from analysis.pruning.channels import weights_of
-from analysis.pruning.plan import Granularity, Plan, check_plan
+from analysis.pruning.plan import Granularity, Pick, Plan, check_left, check_plan
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,37 +82,82 @@ def removal_count(size: int, ratio: float, granularity: Granularity, floor: int 
     return min(count, size - floor) if granularity == "channel" else min(count, size)
 
 
-def select(network: Network, plan: Plan, scores: Scores) -> Selection:
-    """The least important channels of each group, then the least important weights of what they leave.
+def by_hand(order: Sequence[int], picks: Iterable[Pick]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """What picks make of a group's order of removal.
+
+    Parameters
+    ----------
+    order : sequence of int
+        The group's channels from the least important on.
+
+    Returns
+    -------
+    order : tuple of int
+        In which channels really go: first those removed by hand, then those that nobody picked; those kept
+        by hand stand at the end.
+    gone : tuple of int
+        ``gone[k]`` channels of it go where the cut alone would remove k; size + 1 entries.
+    """
+    picked = {pick.channel: pick.removed for pick in picks}
+    removed = [channel for channel in order if picked.get(channel) is True]
+    kept = [channel for channel in order if picked.get(channel) is False]
+    free = [channel for channel in order if channel not in picked]
+    gone = accumulate((channel not in picked for channel in order), initial=len(removed))
+    return (*removed, *free, *kept), tuple(gone)
+
+
+def select(network: Network, plan: Plan, scores: Scores | None) -> Selection:
+    """The least important channels of each group and those picked, then the least important weights left.
 
     Ties go by position.
+
+    Parameters
+    ----------
+    scores : Scores or None
+        Of the dense network under the plan's criterion; None will do for a plan without cuts.
 
     Raises
     ------
     PlanError
-        If the plan or the scores belong to another network or criterion.
+        If the plan or the scores belong to another network or criterion, or too little of a group would be
+        left.
     """
     check_plan(plan, network)
     if plan.is_dense:
         return Selection()
-    if scores.network != network.name or scores.criterion != plan.criterion:
+    if plan.cuts and scores is None:
+        raise PlanError(f"The plan cuts by {plan.criterion} and needs scores of {plan.network} under it.")
+    if scores is not None and (scores.network != network.name or scores.criterion != plan.criterion):
         raise PlanError(
             f"The plan wants {plan.criterion} scores of {plan.network}; these are {scores.criterion} "
             f"scores of {scores.network}."
         )
     channels: dict[str, tuple[int, ...]] = {}
-    for target, ratio in plan.ratios_of("channel").items():
-        order = ranking(scores, network, target, "channel")
-        count = removal_count(len(order), ratio, "channel", network.group(target).floor)
-        channels[target] = tuple(sorted(order[:count].tolist()))
+    ratios = plan.ratios_of("channel")
+    for target in sorted({*ratios, *(pick.target for pick in plan.picks if pick.removed)}):
+        group = network.group(target)
+        channels[target] = _channels_gone(network, plan, scores, group, ratios.get(target, 0.0))
+        check_left(group, channels[target])
     gone = removed_weights(network, Selection(channels)) if channels else {}
     weights: dict[str, Tensor] = {}
     for target, ratio in plan.ratios_of("weight").items():
+        assert scores is not None
         order = left_order(ranking(scores, network, target, "weight"), gone.get(target))
         mask = torch.zeros(network.weight(target).numel(), dtype=torch.bool)
         mask[order[: removal_count(len(order), ratio, "weight")].long()] = True
         weights[target] = mask.reshape(network.layer(target).shape)
     return Selection(channels, weights)
+
+
+def _channels_gone(
+    network: Network, plan: Plan, scores: Scores | None, group: Group, ratio: float
+) -> tuple[int, ...]:
+    order: Sequence[int] = range(group.size)  # without a cut the order does not matter
+    if ratio > 0:
+        assert scores is not None
+        order = ranking(scores, network, group.name, "channel").tolist()
+    really, gone = by_hand(order, plan.picks_of(group.name))
+    return tuple(sorted(really[: gone[removal_count(group.size, ratio, "channel", group.floor)]]))
 
 
 def left_order(order: Tensor, gone: Tensor | None) -> Tensor:

@@ -6,7 +6,22 @@ import pytest
 import torch
 
 from analysis.errors import PlanError
-from analysis.pruning.plan import Cut, Plan, check_plan, make_plan, recut, rounded, targets, uniform_plan
+from analysis.network import Group
+from analysis.pruning.plan import (
+    MAX_PICKS,
+    Cut,
+    Pick,
+    Plan,
+    check_left,
+    check_plan,
+    make_plan,
+    recut,
+    repick,
+    rounded,
+    targets,
+    uniform_plan,
+)
+from analysis.pruning.selection import by_hand
 from analysis.tracing import trace
 from tests.networks import ConvNet, Mlp, architecture, load, randomise
 
@@ -173,3 +188,127 @@ def test_a_network_without_groups_offers_no_channels():
     net = trace(randomise(Mlp()), torch.zeros(1, 5), "mlp")
     with pytest.raises(PlanError, match=r"called fc1\. It has: none"):
         make_plan(net, "l1", "channel", {"fc1": 0.5})
+
+
+def picks(target, removed=(), kept=()):
+    return tuple(Pick(target, c, True) for c in removed) + tuple(Pick(target, c, False) for c in kept)
+
+
+def test_picks_are_sorted_and_count_for_equality():
+    chosen = picks("b", (3, 10, 2), (1,)) + picks("a", (7,))
+    plans = [Plan("n", "l1", (), order) for order in itertools.permutations(chosen)]
+    assert len(set(plans)) == 1
+    assert [(p.target, p.channel) for p in plans[-1].picks] == [
+        ("a", 7),
+        ("b", 1),
+        ("b", 2),
+        ("b", 3),
+        ("b", 10),
+    ]
+    others = [
+        Plan("n", "l1", (), chosen[1:]),
+        Plan("n", "l1", (), (*chosen[:-1], Pick("a", 7, False))),
+        Plan("n", "l1", (), (*chosen[:-1], Pick("a", 8, True))),
+        Plan("n", "l1", (), (*chosen[:-1], Pick("c", 7, True))),
+        Plan("n", "l1", (Cut("a", "channel", 0.5),), chosen),
+    ]
+    assert len({plans[0], *others}) == 6
+    with pytest.raises(AttributeError):
+        plans[0].picks[0].removed = False
+
+
+def test_what_a_plan_with_picks_is():
+    kept, removed = Plan("n", "l1", (), picks("a", (), (1,))), Plan("n", "l1", (), picks("a", (1,), (2,)))
+    assert kept.is_dense and kept.granularity is None  # it removes nothing
+    assert not removed.is_dense and removed.granularity == "channel" and removed.ratios == {}
+    weights = Plan("n", "l1", (Cut("a", "weight", 0.5),), removed.picks)
+    assert weights.granularity is None and not weights.is_dense
+    assert Plan("n", "l1", (Cut("a", "weight", 0.5),), kept.picks).granularity == "weight"
+    assert weights.only("weight") == Plan("n", "l1", (Cut("a", "weight", 0.5),))
+    assert weights.only("channel") == removed
+    assert removed.picks_of("a") == removed.picks and removed.picks_of("b") == ()
+    assert removed.pick_of("a", 1).removed and not removed.pick_of("a", 2).removed
+    assert removed.pick_of("a", 3) is None and removed.pick_of("b", 1) is None
+
+
+@pytest.mark.parametrize("channel", [True, False, -1, 1_000_000, 3.0, "3", None])
+def test_what_is_no_channel(channel):
+    with pytest.raises(PlanError, match=r"conv1: .* is no channel"):
+        Pick("conv1", channel, True)
+
+
+def test_a_channel_picked_twice():
+    for one, other in itertools.product((True, False), repeat=2):
+        with pytest.raises(PlanError, match="picks channel 3 of a twice"):
+            Plan("n", "l1", (), (Pick("a", 3, one), Pick("b", 3, one), Pick("a", 3, other)))
+
+
+def test_no_more_picks_than_a_file_may_hold():
+    with pytest.raises(PlanError, match=f"at most {MAX_PICKS:,}"):
+        Plan("n", "l1", (), picks("a", range(MAX_PICKS + 1)))
+
+
+def test_recut_keeps_picks(net):
+    plan = Plan("conv", "l1", (Cut("conv1", "channel", 0.5),), picks("conv2", (1,), (0,)))
+    moved = recut(plan, net, "l2", "channel", {"conv2": 0.25})
+    assert moved == Plan("conv", "l2", (Cut("conv2", "channel", 0.25),), plan.picks)
+    assert recut(moved, net, "l2", "weight", {}).picks == plan.picks
+
+
+def test_repick(net):
+    plan = Plan("conv", "l1", (Cut("conv1", "channel", 0.5),))
+    removed = repick(plan, net, "conv1", 3, True)
+    assert removed == Plan("conv", "l1", plan.cuts, (Pick("conv1", 3, True),))
+    kept = repick(repick(removed, net, "conv2", 3, False), net, "conv1", 3, False)
+    assert kept.picks == (Pick("conv1", 3, False), Pick("conv2", 3, False))
+    assert repick(kept, net, "conv1", 3, None).picks == (Pick("conv2", 3, False),)
+    assert repick(plan, net, "conv1", 3, None) == plan
+    with pytest.raises(PlanError, match="conv1 has 6 channels, counted from 0, and no channel 6"):
+        repick(plan, net, "conv1", 6, False)
+    assert plan.picks == ()
+
+
+@pytest.mark.parametrize("removed", [True, False])
+def test_picks_are_checked_against_the_network(net, removed):
+    check_plan(Plan("conv", "l1", (), (Pick("conv1", 5, removed),)), net)
+    with pytest.raises(PlanError, match="head keeps its channels"):
+        check_plan(Plan("conv", "l1", (), (Pick("head", 0, removed),)), net)
+    with pytest.raises(PlanError, match=r"no group of coupled layers called conv9\. It has: conv1, conv2"):
+        check_plan(Plan("conv", "l1", (), (Pick("conv9", 0, removed),)), net)
+    with pytest.raises(PlanError, match="no channel 8"):
+        check_plan(Plan("conv", "l1", (), (Pick("conv2", 8, removed),)), net)
+    with pytest.raises(PlanError, match=r"'other'.*fc1"):
+        check_plan(Plan("other", "l1", (), (Pick("fc1", 0, removed),)), net)
+
+
+def test_one_channel_stays(net):
+    check_plan(Plan("conv", "l1", (), picks("conv1", range(5))), net)
+    with pytest.raises(PlanError, match="All 6 channels of conv1 would go"):
+        check_plan(Plan("conv", "l1", (), picks("conv1", range(6))), net)
+
+
+def test_one_channel_of_each_part_stays():
+    group = Group("g", ("g",), 6, parts=((0, 1, 2), (3, 4)))
+    for gone in ((), (0, 1, 3, 5), (5, 1, 2, 4)):
+        check_left(group, gone)
+    with pytest.raises(PlanError, match="channels 3, 4 of g would all go"):
+        check_left(group, (0, 3, 4))
+    with pytest.raises(PlanError, match="channels 0, 1, 2 of g would all go"):
+        check_left(group, (0, 1, 2, 3))
+
+
+def test_rounded_counts_what_was_picked(net):
+    for removed, kept in (((7,), ()), ((), (0, 1, 2)), ((7, 6), (0, 3)), ((0,), ())):
+        _, gone = by_hand(range(8), picks("conv2", removed, kept))
+        for asked in (0.1, 0.3, 0.5, 0.7, 0.9):
+            ratio = rounded(net, {"conv2": asked}, 4, {"conv2": gone})["conv2"]
+            count = round(ratio * 8)
+            taken = (set(range(count)) | set(removed)) - set(kept)
+            reachable = [
+                k for k in range(8) if (8 - len((set(range(k)) | set(removed)) - set(kept))) in (4, 8)
+            ]
+            assert ratio == pytest.approx(count / 8) and (8 - len(taken)) % 4 == 0
+            assert abs(count - asked * 8) == min(abs(k - asked * 8) for k in reachable)
+    _, gone = by_hand(range(6), picks("conv1", (5,)))
+    assert rounded(net, {"conv1": 0.5}, 16, {"conv1": gone}) == {"conv1": 0.0}
+    assert rounded(net, {"conv1": 0.0}, 4, {"conv1": gone}) == {"conv1": 0.0}

@@ -2,14 +2,18 @@
 
 import itertools
 import math
+import random
+from dataclasses import replace
 
 import pytest
 import torch
 
 from analysis.errors import CriterionError, PlanError
 from analysis.importance import Scores, score
-from analysis.pruning.plan import Plan, make_plan
+from analysis.pruning.plan import Cut, Pick, Plan, make_plan, repick, targets
 from analysis.pruning.selection import (
+    by_hand,
+    ranking,
     ratio_below,
     ratio_below_relative,
     removal_count,
@@ -19,6 +23,7 @@ from analysis.pruning.selection import (
     threshold_at,
 )
 from tests.networks import ConvNet, DepthwiseNet, FlatNet, architecture, dataset, load, randomise
+from tests.pruning.test_awkward_groups import Halves
 
 
 @pytest.fixture(scope="module")
@@ -206,3 +211,113 @@ def test_removed_weights_of_single_weights(net):
     assert not bool(masks["conv1"].any())
     masks["head"].fill_(False)  # a copy: the selection keeps its own
     assert int(chosen.weights["head"].sum()) == 16
+
+
+def random_picks(draw, net):
+    chosen = {}
+    for target in targets(net, "channel"):
+        for channel in draw.sample(range(net.group(target).size), min(3, net.group(target).size)):
+            chosen[target, channel] = draw.random() < 0.5
+    return tuple(Pick(*where, removed) for where, removed in chosen.items() if draw.random() < 0.8)
+
+
+def test_by_hand_is_a_set_override():
+    draw = random.Random(1)
+    for _ in range(200):
+        size = draw.randint(1, 9)
+        order = draw.sample(range(size), size)
+        picked = {c: draw.random() < 0.5 for c in draw.sample(range(size), draw.randint(0, size))}
+        really, gone = by_hand(order, [Pick("g", c, removed) for c, removed in picked.items()])
+        assert sorted(really) == list(range(size)) and len(gone) == size + 1
+        for count in range(size + 1):
+            expected = set(order[:count]) | {c for c, r in picked.items() if r}
+            expected -= {c for c, r in picked.items() if not r}
+            assert set(really[: gone[count]]) == expected and gone[count] == len(expected)
+
+
+def test_picks_override_what_the_scores_say(net):
+    scores = Scores("bn-scale", "conv", {"conv1": torch.arange(6.0), "conv2": torch.arange(8.0)})
+    base = make_plan(net, "bn-scale", "channel", {"conv1": 0.5})  # 0, 1, 2 go
+    cases = {
+        ((), ()): (0, 1, 2),
+        ((5,), ()): (0, 1, 2, 5),
+        ((1,), ()): (0, 1, 2),
+        ((), (1,)): (0, 2),
+        ((), (5,)): (0, 1, 2),
+        ((4, 5), (0, 2)): (1, 4, 5),
+    }
+    for (removed, kept), expected in cases.items():
+        plan = base
+        for channel, way in [*((c, True) for c in removed), *((c, False) for c in kept)]:
+            plan = repick(plan, net, "conv1", channel, way)
+        assert select(net, plan, scores).channels == {"conv1": expected}
+
+
+def test_a_group_is_picked_without_a_cut_and_needs_no_scores(net):
+    plan = Plan(
+        "conv", "taylor", (), (Pick("conv2", 7, True), Pick("conv2", 1, True), Pick("conv1", 0, False))
+    )
+    assert select(net, plan, None).channels == {"conv2": (1, 7)}
+    assert select(net, Plan("conv", "l1", (), (Pick("conv1", 0, False),)), None).channels == {}
+    masks = removed_weights(net, select(net, plan, None))
+    assert masks["head"].tolist() == [[c in (1, 7) for c in range(8)]] * 4
+    with pytest.raises(PlanError, match="needs scores of conv"):
+        select(net, Plan("conv", "l1", (Cut("conv1", "channel", 0.5),), plan.picks), None)
+    with pytest.raises(PlanError, match="wants taylor scores"):
+        select(net, plan, Scores("l1", "conv", {}))
+
+
+@pytest.mark.parametrize("name", ["resnet", "cnn", "mlp"])
+def test_toggling_a_channel_changes_that_channel_alone(name):
+    net = architecture(name)[1]
+    draw, scores = random.Random(name), score(net, "l1")
+    for _ in range(30):
+        ratios = {t: draw.choice((0.0, 0.2, 0.5, 0.7)) for t in targets(net, "channel")}
+        plan = replace(make_plan(net, "l1", "channel", ratios), picks=())
+        before = gone(net, plan, scores)
+        target = draw.choice(targets(net, "channel"))
+        channel = draw.randrange(net.group(target).size)
+        for removed in (True, False):
+            try:
+                after = gone(net, repick(plan, net, target, channel, removed), scores)
+            except PlanError:
+                assert len(before.get(target, ())) == net.group(target).size - 1
+                continue
+            for other in targets(net, "channel"):
+                expected = set(before.get(other, ()))
+                if other == target:
+                    expected = expected | {channel} if removed else expected - {channel}
+                assert set(after.get(other, ())) == expected
+
+
+def gone(net, plan, scores):
+    return select(net, plan, scores).channels
+
+
+def test_too_little_left_is_refused_by_name(net):
+    scores = Scores("bn-scale", "conv", {"conv1": torch.arange(6.0)})
+    plan = make_plan(net, "bn-scale", "channel", {"conv1": 1.0})  # all but channel 5
+    with pytest.raises(PlanError, match=r"All 6 channels of conv1 would go.*Cut less of it, or pick fewer"):
+        select(net, repick(plan, net, "conv1", 5, True), scores)
+    kept = repick(repick(plan, net, "conv1", 5, True), net, "conv1", 0, False)
+    assert select(net, kept, scores).channels == {"conv1": (1, 2, 3, 4, 5)}
+
+
+def test_a_part_that_would_be_gone_is_refused_by_name():
+    net = load(randomise(Halves(8)), (1, 9, 9), "halves")
+    group = next(group for group in net.groups if group.parts)
+    scores = score(net, "l1")
+    part = group.parts[0]
+    best = max(part, key=ranking(scores, net, group.name, "channel").tolist().index)
+    plan = make_plan(net, "l1", "channel", {group.name: 1.0})
+    assert best not in select(net, plan, scores).channels[group.name]
+    with pytest.raises(PlanError, match=rf"The channels .* of {group.name} would all go.*pick fewer of them"):
+        select(net, repick(plan, net, group.name, best, True), scores)
+
+
+def test_weights_are_cut_from_what_picks_leave(net):
+    scores = score(net, "l1")
+    plan = Plan("conv", "l1", (Cut("conv2", "weight", 0.5),), (Pick("conv1", 2, True),))
+    chosen = select(net, plan, scores)
+    assert not bool(chosen.weights["conv2"][:, 2].any())
+    assert int(chosen.weights["conv2"].sum()) == 8 * 5 * 9 // 2
