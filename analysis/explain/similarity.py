@@ -1,4 +1,7 @@
-"""How alike two attributions of the same example are: four measures, one value an example."""
+"""How alike two attributions of the same example are: four measures, one value an example.
+
+Maps that are the same to the last bit are alike exactly (1), by every measure.
+"""
 
 from __future__ import annotations
 
@@ -33,20 +36,21 @@ def spearman(before: Tensor, after: Tensor) -> Tensor:
     """
     a = torch.from_numpy(rankdata(_flat(before).numpy(), axis=1))
     b = torch.from_numpy(rankdata(_flat(after).numpy(), axis=1))
-    return _cosine(a - a.mean(dim=1, keepdim=True), b - b.mean(dim=1, keepdim=True))
+    correlation = _cosine(a - a.mean(dim=1, keepdim=True), b - b.mean(dim=1, keepdim=True))
+    return _exact(before, after, correlation)
 
 
 def cosine(before: Tensor, after: Tensor) -> Tensor:
     """Cosine of the angle between the maps as vectors, in [-1, 1]."""
-    return _cosine(_flat(before), _flat(after))
+    return _exact(before, after, _cosine(_flat(before), _flat(after)))
 
 
-def top_overlap(before: Tensor, after: Tensor) -> Tensor:
-    """Share of the `TOP_SHARE` most important inputs, by size, that both maps name, in [0, 1].
+def top_overlap(before: Tensor, after: Tensor, *, share: float = TOP_SHARE) -> Tensor:
+    """Of the `share` most important inputs, by size, those that both maps name, in [0, 1].
 
     Inputs of no importance at all are not named; two empty maps are alike.
     """
-    a, b = _top(before), _top(after)
+    a, b = _top(before, share), _top(after, share)
     named = torch.maximum(a.sum(dim=1), b.sum(dim=1))
     return torch.where(named > 0, (a & b).sum(dim=1) / named.clamp(min=1), 1.0).double()
 
@@ -66,7 +70,7 @@ def ssim(before: Tensor, after: Tensor) -> Tensor:
     sigma = 1.5 if min(a.shape[2:]) >= 16 else 0.5  # an 11-pixel window would cover all of a small image
     result = structural_similarity_index_measure(a, b, sigma=sigma, data_range=2.0, reduction="none")
     assert isinstance(result, Tensor)
-    return result.reshape(-1)
+    return _exact(before, after, result.reshape(-1))
 
 
 def similarities(before: Tensor, after: Tensor) -> dict[str, np.ndarray]:
@@ -91,10 +95,15 @@ def _flat(maps: Tensor) -> Tensor:
     return maps.detach().double().flatten(1)
 
 
-def _top(maps: Tensor) -> Tensor:
-    """True for the `TOP_SHARE` largest values by size that are not zero, (N, inputs)."""
+def _exact(before: Tensor, after: Tensor, values: Tensor) -> Tensor:
+    """`values` (N,) without rounding where both maps are the same."""
+    return torch.where((before == after).flatten(1).all(dim=1), 1.0, values.double())
+
+
+def _top(maps: Tensor, share: float) -> Tensor:
+    """True for the `share` largest values by size that are not zero, (N, inputs)."""
     size = _flat(maps).abs()
-    count = max(1, round(TOP_SHARE * size.shape[1]))
+    count = max(1, round(share * size.shape[1]))
     order = size.argsort(dim=1, descending=True, stable=True)
     chosen = torch.zeros_like(size, dtype=torch.bool).scatter_(1, order[:, :count], True)
     return chosen & (size > 0)

@@ -50,23 +50,27 @@ def token_saliency(module: fx.GraphModule, tokens: Tensor, target: Tensor | None
 
 
 def token_integrated_gradients(
-    module: fx.GraphModule, tokens: Tensor, target: Tensor | None, empty: int
+    module: fx.GraphModule, tokens: Tensor, target: Tensor | None, baseline: Tensor, steps: int, together: int
 ) -> Tensor:
-    """Integrated gradients (N, T) from an input that holds the token `empty` alone, in embedding space.
+    """Integrated gradients (N, T) from the tokens `baseline` (N, T), in embedding space.
 
-    An embedding's own padding token takes the place of `empty`. They add up to the change of the answer.
+    They add up to the change of the answer. `together` evaluations are made at once.
     """
     name = token_embedding(module)
     assert name is not None
-    embedding = module.get_submodule(name)
-    assert isinstance(embedding, nn.Embedding)
-    nothing = empty if embedding.padding_idx is None else embedding.padding_idx
-    values = attr.LayerIntegratedGradients(module, embedding).attribute(
+    values = attr.LayerIntegratedGradients(module, module.get_submodule(name)).attribute(
         tokens,
-        torch.full_like(tokens, nothing),
+        baseline,
         target=target,
-        n_steps=32,
-        internal_batch_size=256,
+        n_steps=steps,
+        internal_batch_size=together,
     )
     assert isinstance(values, Tensor)
     return values.sum(dim=-1)
+
+
+def empty_token(module: fx.GraphModule, baseline: float) -> int:
+    """The token that means "nothing": the embedding's own padding token, or else `baseline`."""
+    name = token_embedding(module)
+    padding = module.get_submodule(name).padding_idx if name is not None else None
+    return int(baseline) if padding is None else int(padding)  # type: ignore[arg-type]

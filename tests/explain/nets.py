@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from analysis.explain.attribution import attribute
 from analysis.network import Network
 from analysis.tracing import trace
 
@@ -36,6 +37,24 @@ class Convolutional(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = self.pool(self.relu1(self.bn1(self.conv1(x))))
         return self.head(self.flatten(F.relu(self.conv2(x))))
+
+
+class PreActivation(nn.Module):
+    """Shortcuts around activations: what enters a ReLU is read by something else, too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc1, self.fc2, self.head = nn.Linear(6, 8), nn.Linear(8, 8), nn.Linear(8, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.fc1(x)
+        return self.head(x + self.fc2(torch.relu(x)))
+
+
+def preactivation() -> Network:
+    """A traced :class:`PreActivation`."""
+    torch.manual_seed(5)
+    return trace(PreActivation(), torch.zeros(1, 6), "preactivation")
 
 
 def reused() -> Network:
@@ -91,3 +110,8 @@ def answer(network: Network, inputs: Tensor, targets: Tensor | None) -> Tensor:
     with torch.no_grad():
         outputs = network.module(inputs)
     return outputs[:, 0] if targets is None else outputs.gather(1, targets[:, None])[:, 0]
+
+
+def values_of(*arguments, **options) -> Tensor:
+    """The attributions alone, of the inputs' shape."""
+    return attribute(*arguments, **options).values

@@ -10,16 +10,15 @@ import torch
 from torch import nn
 
 import sample_models
-from analysis.explain.attribution import attribute
 from analysis.network import Network
 from analysis.tracing import trace
-from tests.explain.nets import answer, convolutional, examples
+from tests.explain.nets import answer, convolutional, examples, values_of
 
 POOLED = ("digits-cnn", "fashion-lenet")
 
 
 def _assert_adds_up(network: Network, inputs: torch.Tensor, targets: torch.Tensor, baseline: float) -> None:
-    found = attribute(network, "deep-lift", inputs, targets, baseline=baseline).flatten(1).sum(dim=1)
+    found = values_of(network, "deep-lift", inputs, targets, baseline=baseline).flatten(1).sum(dim=1)
     empty = torch.full_like(inputs, baseline)
     expected = answer(network, inputs, targets) - answer(network, empty, targets)
     torch.testing.assert_close(found, expected, atol=1e-4 * float(expected.abs().max()), rtol=1e-3)

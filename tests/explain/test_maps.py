@@ -7,18 +7,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from analysis.explain.attribution import attribute, spatial_layers
+from analysis.explain.attribution import spatial_layers
 from analysis.network import Network
 from analysis.tracing import trace
 from sample_models.architectures import ResNet, ResNetConfig
-from tests.explain.nets import answer, convolutional, examples, linear, reused
+from tests.explain.nets import answer, convolutional, examples, linear, reused, values_of
 
 
 @pytest.mark.parametrize("baseline", [0.0, -1.3])
 def test_occlusion_of_a_linear_network_is_weight_times_input(baseline):
     network = linear()
     inputs, _ = examples(network, 9)
-    found = attribute(network, "occlusion", inputs, None, baseline=baseline)
+    found = values_of(network, "occlusion", inputs, None, baseline=baseline)
     torch.testing.assert_close(found, network.weight("0") * (inputs - baseline), atol=1e-5, rtol=1e-4)
 
 
@@ -30,7 +30,7 @@ def test_occlusion_of_features_blanks_out_one_at_a_time():
         blank = inputs.clone()
         blank[:, feature] = 0.5
         expected[:, feature] = answer(network, inputs, targets) - answer(network, blank, targets)
-    found = attribute(network, "occlusion", inputs, targets, baseline=0.5)
+    found = values_of(network, "occlusion", inputs, targets, baseline=0.5)
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-4)
 
 
@@ -55,7 +55,7 @@ def _occlusion_by_hand(
 def test_occlusion_of_images_blanks_out_patches_of_a_seventh(size, side, stride):
     network = convolutional(size)
     inputs, targets = examples(network, 2)
-    found = attribute(network, "occlusion", inputs, targets, baseline=0.2)
+    found = values_of(network, "occlusion", inputs, targets, baseline=0.2)
     expected = _occlusion_by_hand(network, inputs, targets, 0.2, side, stride)
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-3)
 
@@ -66,7 +66,7 @@ def test_occlusion_of_images_lower_than_a_seventh_of_their_width():
     module = nn.Sequential(nn.Conv2d(1, 2, 1), nn.ReLU(), nn.Flatten(), nn.Linear(2 * 2 * 28, 3))
     network = trace(module, torch.zeros(1, 1, 2, 28), "flat")
     inputs, targets = examples(network, 2)
-    found = attribute(network, "occlusion", inputs, targets)
+    found = values_of(network, "occlusion", inputs, targets)
     assert found.shape == inputs.shape and found.abs().max() > 0
 
 
@@ -90,7 +90,7 @@ def test_grad_cam_looks_at_the_layer_after_its_activation(layer):
     answers = net.head(second.flatten(1)).gather(1, targets[:, None])
     heard = first if layer == "conv1" else second  # the last convolution by default
     expected = _grad_cam_by_hand(heard, answers, 12, channels=2)
-    found = attribute(network, "grad-cam", inputs, targets, layer=layer)
+    found = values_of(network, "grad-cam", inputs, targets, layer=layer)
     torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-4)
     assert found.min() < 0 < found.max()  # speaks against the answer, too
 
@@ -113,7 +113,7 @@ def test_grad_cam_of_a_residual_stage_is_taken_after_the_addition():
     outputs = interpreter.run(inputs)
     expected = _grad_cam_by_hand(values[last_relu.name], outputs.gather(1, targets[:, None]), 12, channels=1)
     for layer in ("stage2.0.conv2", "stage2.0.shortcut.conv"):  # both end in the same sum
-        found = attribute(network, "grad-cam", inputs, targets, layer=layer)
+        found = values_of(network, "grad-cam", inputs, targets, layer=layer)
         torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-4)
 
 

@@ -19,6 +19,8 @@ from analysis.explain.similarity import (
     ssim,
     top_overlap,
 )
+from tests.explain.nets import gradients
+from tests.networks import ConvNet, load, randomise
 
 SHAPES = [(8, 7), (6, 1, 8, 8), (4, 1, 28, 28), (3, 3, 12, 20)]
 MAPS = {entry.name: entry.compute for entry in SIMILARITIES}
@@ -72,6 +74,17 @@ def test_top_overlap_counts_a_common_set(shape):
         expected.append(len(top[0] & top[1]) / count)
     assert top_overlap(before, after).tolist() == pytest.approx(expected)
     assert len(set(expected)) > 1
+
+
+@pytest.mark.parametrize("share", [0.02, 0.25, 0.5, 1.0])
+def test_top_overlap_takes_any_share(share):
+    before, after = _pair(5, 40)
+    expected = []
+    for a, b in _rows(before, after):
+        count = max(1, round(share * 40))
+        tops = [set(np.argsort(-np.abs(m))[:count].tolist()) for m in (a, b)]
+        expected.append(len(tops[0] & tops[1]) / count)
+    assert top_overlap(before, after, share=share).tolist() == pytest.approx(expected)
 
 
 def test_top_overlap_looks_at_sizes_not_signs():
@@ -158,8 +171,32 @@ def test_identical_maps_are_exactly_alike(name, shape):
     maps, _ = _pair(*shape)
     for factor in (1, 1e-12, 1e12):
         found = MAPS[name](maps * factor, maps * factor)
-        assert found.shape == (shape[0],)
-        assert (found - 1).abs().max() <= 1e-12
+        assert found.tolist() == [1] * shape[0]
+
+
+@pytest.mark.parametrize("name", MAPS)
+@pytest.mark.parametrize("value", [0.0, 0.1, -7.3])
+def test_a_constant_map_is_exactly_like_itself(name, value):
+    constant = torch.full((2, 3, 9, 9), value)
+    assert MAPS[name](constant, constant.clone()).tolist() == [1, 1]
+
+
+@torch.no_grad()
+def test_a_twin_with_its_channels_in_another_order_looks_at_the_same():
+    """The order of hidden channels means nothing to what a network computes."""
+    module, twin = (randomise(ConvNet()) for _ in range(2))
+    order = torch.randperm(6, generator=torch.Generator().manual_seed(1))
+    twin.conv1.weight.copy_(module.conv1.weight[order])
+    twin.conv1.bias.copy_(module.conv1.bias[order])
+    for name in ("weight", "bias", "running_mean", "running_var"):
+        getattr(twin.bn1, name).copy_(getattr(module.bn1, name)[order])
+    twin.conv2.weight.copy_(module.conv2.weight[:, order])
+    inputs = torch.randn((12, 2, 5, 5), generator=torch.Generator().manual_seed(2))
+    targets = torch.arange(12) % 4
+    before, after = (gradients(load(m, (2, 5, 5)), inputs, targets) for m in (module, twin))
+    assert not torch.equal(module.conv1.weight, twin.conv1.weight)
+    for values in similarities(before, after).values():
+        assert values.tolist() == pytest.approx([1] * 12, abs=1e-5)
 
 
 @pytest.mark.parametrize("value", [0.0, 0.1, -7.3])

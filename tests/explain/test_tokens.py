@@ -11,6 +11,8 @@ from analysis.explain.attribution import METHODS, attribute, refusal
 from analysis.explain.tokens import token_embedding
 from analysis.network import Network
 from analysis.tracing import trace
+from tests.explain.nets import values_of
+from tests.explain.shapley import exact_shapley
 from tests.networks import same, snapshot
 
 WORDS, LENGTH = 12, 5
@@ -91,7 +93,7 @@ def test_saliency_is_the_size_of_the_gradient_at_the_embedding(outputs, convert)
     tokens, targets = text()
     wanted = targets if outputs > 1 else None
     expected = gradient(module, module.embedding.weight[tokens], wanted).abs().sum(dim=2)
-    found = attribute(network, "saliency", tokens, wanted)
+    found = values_of(network, "saliency", tokens, wanted)
     assert found.shape == tokens.shape and found.min() >= 0
     torch.testing.assert_close(found, expected)
 
@@ -105,7 +107,7 @@ def test_integrated_gradients_are_a_slow_sum_over_the_way(padding, baseline, emp
     steps = 400
     total = sum(gradient(module, start + (i + 0.5) / steps * way, targets) for i in range(steps))
     expected = (way * total / steps).sum(dim=2)
-    found = attribute(network, "integrated-gradients", tokens, targets, baseline=baseline)
+    found = values_of(network, "integrated-gradients", tokens, targets, baseline=baseline)
     torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-3)
     with torch.no_grad():
         gained = said(module, start + way, targets) - said(module, start, targets)
@@ -117,7 +119,7 @@ def test_a_word_that_is_the_empty_one_already_gets_nothing():
     _, network = net()
     tokens, targets = text()
     tokens[:, 2] = 0
-    found = attribute(network, "integrated-gradients", tokens, targets)
+    found = values_of(network, "integrated-gradients", tokens, targets)
     assert (found[:, 2] == 0).all() and (found[:, [0, 1, 3, 4]] != 0).any(dim=0).all()
 
 
@@ -126,12 +128,12 @@ def test_frozen_weights_no_grad_and_large_batches_do_not_matter(method):
     _, network = net()
     tokens, targets = text(METHODS[method].batch + 3)
     with torch.no_grad():
-        found = attribute(network, method, tokens, targets)
+        found = values_of(network, method, tokens, targets)
     _, frozen = net()
     frozen.module.requires_grad_(False)
-    torch.testing.assert_close(attribute(frozen, method, tokens, targets), found)
+    torch.testing.assert_close(values_of(frozen, method, tokens, targets), found)
     alone = torch.cat(
-        [attribute(network, method, tokens[i : i + 1], targets[i : i + 1]) for i in range(len(tokens))]
+        [values_of(network, method, tokens[i : i + 1], targets[i : i + 1]) for i in range(len(tokens))]
     )
     torch.testing.assert_close(found, alone, atol=1e-5, rtol=1e-4)
 
@@ -141,7 +143,7 @@ def test_network_and_tokens_are_left_as_they_are(method):
     _, network = net()
     tokens, targets = text()
     kept, before = tokens.clone(), snapshot(network.module)
-    attribute(network, method, tokens, targets)
+    values_of(network, method, tokens, targets)
     assert torch.equal(tokens, kept) and same(before, snapshot(network.module))
 
 
@@ -149,24 +151,66 @@ def test_a_binary_answer_turns_around_with_the_class():
     _, network = net(outputs=1)
     tokens, _ = text(4)
     targets = torch.tensor([0, 1, 1, 0])
-    value = attribute(network, "integrated-gradients", tokens, None)
-    found = attribute(network, "integrated-gradients", tokens, targets)
+    value = values_of(network, "integrated-gradients", tokens, None)
+    found = values_of(network, "integrated-gradients", tokens, targets)
     assert torch.equal(found, value * (2 * targets[:, None] - 1))
 
 
-@pytest.mark.parametrize("method", [name for name in METHODS if name not in READERS])
-def test_other_methods_say_which_ones_can(method):
+@pytest.mark.parametrize("method", [name for name, entry in METHODS.items() if not entry.reads_tokens])
+def test_other_methods_say_why_they_cannot(method):
     _, network = net()
-    with pytest.raises(AttributionError, match=r"tokens have none \(Saliency and Integrated gradients can\)"):
+    entry = METHODS[method]
+    reason = "needs a convolution over an image" if entry.needs_layer else "tokens have none"
+    reason = "numbers of tokens have none" if method == "lime" else reason
+    with pytest.raises(AttributionError, match=reason) as caught:
         attribute(network, method, *text())
-    assert METHODS[method].label in refusal(method, network)
+    assert entry.label in refusal(method, network)
+    if not entry.needs_layer:
+        able = [m.label for m in METHODS.values() if m.reads_tokens]
+        assert all(label in str(caught.value) for label in able) and "Saliency" in able
+
+
+@pytest.mark.parametrize(("padding", "baseline", "empty"), [(None, 0.0, 0), (None, 4.0, 4), (3, 0.0, 3)])
+@pytest.mark.parametrize("method", ["occlusion", "feature-ablation"])
+def test_a_token_is_replaced_by_the_empty_one(method, padding, baseline, empty):
+    module, network = net(padding=padding)
+    tokens, targets = text()
+    with torch.no_grad():
+        whole = said(module, module.embedding(tokens), targets)
+        expected = torch.zeros(tokens.shape)
+        for place in range(LENGTH):
+            blank = tokens.clone()
+            blank[:, place] = empty
+            expected[:, place] = whole - said(module, module.embedding(blank), targets)
+    found = attribute(network, method, tokens, targets, baseline=baseline).values
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-4)
+    assert expected.abs().max() > 0.01
+
+
+@pytest.mark.parametrize("method", ["shapley-sampling", "kernel-shap"])
+def test_shapley_values_of_tokens_are_those_of_all_orders(method):
+    module, network = net()
+    tokens, targets = text(2)
+    sampled = {"orders": 200} if method == "shapley-sampling" else {"samples": 2000}
+    found = attribute(network, method, tokens, targets, parameters=sampled).values
+
+    def worth(row: int, kept: tuple[int, ...]) -> float:
+        given = torch.zeros(1, LENGTH, dtype=torch.long)
+        given[0, list(kept)] = tokens[row, list(kept)]
+        with torch.no_grad():
+            return float(said(module, module.embedding(given), targets[row : row + 1]))
+
+    expected = torch.stack(
+        [exact_shapley(LENGTH, lambda kept, row=row: worth(row, kept)) for row in range(2)]
+    )
+    torch.testing.assert_close(found, expected, atol=0.15 * float(expected.abs().max()), rtol=0)
 
 
 def test_the_embedding_of_the_tokens_is_found_by_the_graph():
     assert token_embedding(net()[1].module) == "embedding"
     positioned = load(Positioned())
     assert token_embedding(positioned.module) == "words"
-    assert attribute(positioned, "saliency", *text()).shape == (6, LENGTH)
+    assert values_of(positioned, "saliency", *text()).shape == (6, LENGTH)
 
 
 def test_several_embeddings_of_the_tokens_are_refused():
@@ -174,13 +218,13 @@ def test_several_embeddings_of_the_tokens_are_refused():
     assert token_embedding(network.module) is None
     for method in READERS:
         with pytest.raises(AttributionError, match=r"needs one embedding.*words has none or several"):
-            attribute(network, method, *text())
+            values_of(network, method, *text())
 
 
 def test_inputs_of_the_wrong_kind_are_named():
     _, network = net()
     with pytest.raises(AttributionError, match="words reads tokens, and the inputs are numbers"):
-        attribute(network, "saliency", torch.randn(2, LENGTH), torch.tensor([0, 1]))
+        values_of(network, "saliency", torch.randn(2, LENGTH), torch.tensor([0, 1]))
     numbers = trace(nn.Sequential(nn.Linear(LENGTH, 3)), torch.zeros(1, LENGTH), "numbers")
     with pytest.raises(AttributionError, match="numbers reads numbers, and the inputs are tokens"):
-        attribute(numbers, "saliency", *text())
+        values_of(numbers, "saliency", *text())

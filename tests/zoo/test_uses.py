@@ -129,7 +129,7 @@ def test_it_is_explained(name, method):
     network, inputs = from_module(name), BY_NAME[name].inputs(3, seed=5)
     given = inputs.clone()
     chosen = None if task_of(name) is REGRESSION else answers(network, inputs).argmax(1)
-    shares = attribute(network, method, inputs, chosen, baseline=0.0)
+    shares = attribute(network, method, inputs, chosen, baseline=0.0).values
     assert torch.equal(inputs, given)
     assert shares.shape == inputs.shape
     assert torch.isfinite(shares).all()
