@@ -21,7 +21,7 @@ _SETTLING = 64  # examples that tell logits from probabilities
 Progress = Callable[[float], None]
 Unit = Literal["weight", "channel"]
 Layers = dict[str, Tensor]
-Compute = Callable[[Network, "Calibration | None", Progress], Layers]
+Compute = Callable[[Network, "Calibration | None", Progress, int], Layers]
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +37,8 @@ class Criterion:
     """A way to score a network.
 
     `unit` is what it tells apart: a channel criterion cannot rank the weights of one channel.
-    `examples` is how many calibration examples it uses (0: it needs no data).
+    `examples` is how many calibration examples it uses (0: it needs no data), `draws` whether its scores are
+    random numbers; `compute` is given a seed for them.
     """
 
     name: str
@@ -46,19 +47,25 @@ class Criterion:
     unit: Unit
     examples: int
     compute: Compute
+    draws: bool = False
 
     @property
     def needs_data(self) -> bool:
         """True if it looks at calibration examples."""
         return self.examples > 0
 
+    @property
+    def varies(self) -> bool:
+        """True if scores depend on chance: on which examples it looks at, or on random numbers."""
+        return self.needs_data or self.draws
+
 
 def _plain(function: Callable[[Network], Layers]) -> Compute:
-    return lambda network, calibration, progress: function(network)
+    return lambda network, calibration, progress, seed: function(network)
 
 
 def _on_inputs(function: Callable[[Network, Split, Progress], Layers]) -> Compute:
-    def compute(network: Network, calibration: Calibration | None, progress: Progress) -> Layers:
+    def compute(network: Network, calibration: Calibration | None, progress: Progress, seed: int) -> Layers:
         assert calibration is not None
         return function(network, calibration.split, progress)
 
@@ -66,7 +73,7 @@ def _on_inputs(function: Callable[[Network, Split, Progress], Layers]) -> Comput
 
 
 def _on_loss(function: Callable[[Network, Task, Split, Progress], Layers]) -> Compute:
-    def compute(network: Network, calibration: Calibration | None, progress: Progress) -> Layers:
+    def compute(network: Network, calibration: Calibration | None, progress: Progress, seed: int) -> Layers:
         assert calibration is not None
         return function(network, calibration.task, calibration.split, progress)
 
@@ -76,7 +83,7 @@ def _on_loss(function: Callable[[Network, Task, Split, Progress], Layers]) -> Co
 _ALL = (
     Criterion(
         "random", "Random", "A random number for each weight: the baseline to beat.", "weight", 0,
-        _plain(magnitude.random),
+        lambda network, calibration, progress, seed: magnitude.random(network, seed=seed), draws=True,
     ),
     Criterion(
         "l1", "L1 magnitude", "The size of a weight; for a channel, the sum of its sizes.", "weight", 0,
@@ -136,6 +143,7 @@ def score(
     criterion: str,
     dataset: Dataset | None = None,
     *,
+    seed: int = 0,
     progress: Progress = lambda share: None,
 ) -> Scores:
     """Score every layer that `criterion` can judge.
@@ -148,6 +156,8 @@ def score(
         A name in :data:`CRITERIA`.
     dataset : Dataset, optional
         Needed by data-driven criteria, which use its calibration split and never the evaluation split.
+    seed : int
+        Draws the calibration examples that are looked at, and the numbers of the random criterion.
     progress : callable
         Called with the share done, in [0, 1].
 
@@ -169,11 +179,11 @@ def score(
                 f"{entry.label} looks at calibration examples, and {dataset.name} has none. Give more data, "
                 "or choose a criterion that needs none."
             )
-        split = dataset.calibration.sample(entry.examples)
+        split = dataset.calibration.sample(entry.examples, seed=seed)
         with torch.no_grad():
             task = settled(dataset.task, network.module(split.inputs[:_SETTLING]))
         calibration = Calibration(task, split)
-    values = entry.compute(network, calibration, progress)
+    values = entry.compute(network, calibration, progress, seed)
     if not values:
         raise CriterionError(
             f"{entry.label} cannot score {network.name}: {entry.sentence} Choose another criterion."
@@ -189,7 +199,7 @@ def score(
 
 def suits(criterion: Criterion, network: Network) -> bool:
     """False if the criterion finds nothing in `network` to score (BatchNorm scale without BatchNorm)."""
-    return criterion.needs_data or bool(criterion.compute(network, None, lambda share: None))
+    return criterion.needs_data or bool(criterion.compute(network, None, lambda share: None, 0))
 
 
 def find_criterion(name: str) -> Criterion:
