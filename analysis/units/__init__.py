@@ -40,6 +40,8 @@ MODULES = {
     "faithfulness": "analysis.units.faithfulness",
     "exemplars": "analysis.units.exemplars",
     "corruption": "analysis.units.corruption",
+    "representation": "analysis.units.representation",
+    "redundancy": "analysis.units.redundancy",
 }  # by name, so that a worker imports only what it needs
 
 

@@ -1,0 +1,42 @@
+"""Linear CKA between all layers before and all after: a part for each minibatch, to be summed by the reader."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from analysis.inside.representation import MOST, Minibatch, minibatches
+from analysis.units import Case, Message, Say
+
+
+def to_data(part: Minibatch) -> Message:
+    """A minibatch as plain data; None where a layer has no value."""
+    sides = {key: _to_list(getattr(part, key)) for key in ("cross", "before", "after")}
+    return {"examples": part.examples, **sides}
+
+
+def from_data(data: Mapping[str, Any]) -> Minibatch:
+    """The minibatch of :func:`to_data`."""
+    return Minibatch(data["examples"], *(_to_tensor(data[key]) for key in ("cross", "before", "after")))
+
+
+def run(case: Case, parameters: Mapping[str, Any], known: Sequence[Message], say: Say) -> Iterator[Message]:
+    """Compare the dense network with the plan's, or with itself for the dense plan; without `known` minibatches."""
+    inputs = case.split.sample(MOST).inputs
+    parts = minibatches(case.network, case.pruned, inputs, known=len(known), progress=say)
+    yield from map(to_data, parts)
+
+
+def _to_list(values: Tensor) -> list[Any]:
+    if values.dim() > 1:
+        return [_to_list(row) for row in values]
+    return [None if math.isnan(value) else value for value in values.tolist()]
+
+
+def _to_tensor(values: Sequence[Any]) -> Tensor:
+    return torch.from_numpy(np.array(values, dtype=np.float64))  # None becomes NaN
