@@ -1,17 +1,15 @@
 """Compare: what the pruned network looks at, beside the dense one."""
 
-from ui import compare_views, comparison, workspace
+from ui import attribution_views, comparison, faithfulness_view, similarity_views
 
 before, after = comparison.header(
     "Compare",
     "The dense network before, the pruned network after: the same examples, the same scale, side by side.",
 )
-is_classification = workspace.opened().dataset.task.is_classification
 views = {
-    "Examples": compare_views.examples,
-    "Similarity": compare_views.similarity,
-    "Classes" if is_classification else "Predictions": (
-        compare_views.classes if is_classification else compare_views.predictions
-    ),
+    "Examples": attribution_views.examples,
+    "Similarity": similarity_views.similarity,
+    "Over ratios": similarity_views.over_ratios,
+    "Faithfulness": faithfulness_view.faithfulness,
 }
 views[comparison.choose_view(tuple(views))](before.evaluation, after.evaluation)

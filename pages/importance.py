@@ -1,11 +1,13 @@
 """Importance: what a criterion makes of each layer, and how far criteria agree."""
 
 import streamlit as st
+import torch
 
 from analysis.importance import CRITERIA, suits
 from analysis.importance.agreement import rank_correlation
 from analysis.importance.scores import channel_scores, layer_score, matrix
-from ui import figures, frame, theme, workspace
+from analysis.inside.channel import find
+from ui import channel_figures, figures, frame, theme, workspace
 
 
 def _cell_caption(whole_channels: bool, dimensions: int) -> str:
@@ -16,6 +18,16 @@ def _cell_caption(whole_channels: bool, dimensions: int) -> str:
         f"Each cell is one {cell}: what an output channel takes from an input channel. "
         "Layers too large to draw are shown in means, as the axes say."
     )
+
+
+def _open_clicked(key: str, layer: str) -> None:
+    """To the Channel page, if a mark or bar was clicked: its customdata is an output of the layer."""
+    points = st.session_state[key].selection.points if key in st.session_state else []
+    if points and "customdata" in points[0]:
+        clicked = points[0]["customdata"]
+        output = int(clicked[0] if isinstance(clicked, list) else clicked)
+        workspace.choose_channel(*find(workspace.network(), layer, output), layer)
+        st.switch_page("pages/channel.py")
 
 
 network = workspace.network()
@@ -47,31 +59,48 @@ if layer not in scores.values:
 else:
     ranking = channel_scores(scores, network, layer)
     cells = matrix(scores, network, layer)
+    rows = ranking.argsort(descending=True, stable=True) if ranked else torch.arange(len(ranking))
     if ranked:
-        cells = cells[ranking.argsort(descending=True, stable=True)]
+        cells = cells[rows]
         cells = cells[:, cells.sum(dim=0).argsort(descending=True, stable=True)]
     left, right = st.columns(2, gap="medium")
     with left, st.container(border=True):
         st.subheader(f"{layer}, cell by cell", anchor=False)
-        st.plotly_chart(
-            figures.importance_heatmap(
-                cells,
-                palette,
-                label=criterion.label,
-                ranked=ranked,
-                whole_channels=criterion.unit == "channel",
-            ),
-            config=figures.CONFIG,
+        heatmap = figures.importance_heatmap(
+            cells,
+            palette,
+            label=criterion.label,
+            ranked=ranked,
+            whole_channels=criterion.unit == "channel",
         )
-        st.caption(_cell_caption(criterion.unit == "channel", len(network.layer(layer).shape)))
+        step = figures.binned(cells)[1]
+        key = workspace.choice_key("rows", f"{name}:{layer}:{ranked}")
+        st.plotly_chart(
+            channel_figures.with_row_marks(
+                heatmap, rows.tolist(), palette, step=step, columns=cells.shape[1]
+            ),
+            key=key, config=figures.CONFIG, on_select="rerun", selection_mode="points",
+        )  # fmt: skip
+        _open_clicked(key, layer)
+        st.caption(
+            _cell_caption(criterion.unit == "channel", len(network.layer(layer).shape))
+            + " Click the mark before a row to see why its channel stays or goes."
+        )
     with right:
         with st.container(border=True):
             st.subheader("Channel ranking", anchor=False)
+            key = workspace.choice_key("ranking", f"{name}:{layer}")
             st.plotly_chart(
-                figures.channel_bars(ranking.numpy(), palette, y=criterion.label, ranked=True),
-                config=figures.CONFIG,
+                channel_figures.clickable(
+                    figures.channel_bars(ranking.numpy(), palette, y=criterion.label, ranked=True)
+                ),
+                key=key, config=figures.CONFIG, on_select="rerun", selection_mode="points",
+            )  # fmt: skip
+            _open_clicked(key, layer)
+            st.caption(
+                "The scores of the output channels from the most to the least important. Click a bar to see why "
+                "its channel stays or goes."
             )
-            st.caption("The scores of the output channels from the most to the least important.")
         with st.container(border=True):
             st.subheader("Layers", anchor=False)
             means = {entry: layer_score(scores, entry) for entry in scores.values}

@@ -64,6 +64,18 @@ class Bench:
             self.granularity = plan.granularity or self.granularity
 
 
+def by_hand_words(plan: Plan) -> str:
+    """How many channels were picked by hand: "2 channels removed and 1 kept by hand"; empty if none were."""
+    removed = sum(pick.removed for pick in plan.picks)
+    kept = len(plan.picks) - removed
+    counts = [(count, way) for count, way in ((removed, "removed"), (kept, "kept")) if count]
+    if not counts:
+        return ""
+    (first, way), *rest = counts
+    words = f"{first:,} channel{'s' if first > 1 else ''} {way}"
+    return words + "".join(f" and {count:,} {way}" for count, way in rest) + " by hand"
+
+
 def dense_plan(network: str) -> Plan:
     """The plan that removes nothing."""
     return Plan(network, "l1")

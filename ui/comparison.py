@@ -41,22 +41,33 @@ def header(title: str, sentence: str) -> tuple[Measurement, Measurement]:
     dataset = workspace.opened().dataset
     metric = dataset.task.headline
     columns = st.columns(4)
-    columns[0].metric(f"{metric.label} before", theme.number(before.headline.value, metric), border=True)
+    columns[0].metric(
+        f"{metric.label} before", theme.number(before.headline.value, metric), border=True, height="stretch"
+    )
     columns[1].metric(
-        f"{metric.label} after", theme.number(after.headline.value, metric), border=True,
+        f"{metric.label} after", theme.number(after.headline.value, metric), border=True, height="stretch",
         **theme.delta_look(after.change[metric.key], metric),
     )  # fmt: skip
     columns[2].metric(
-        "Nonzero connections", theme.count(after.cost.nonzero_connections), border=True,
+        "Nonzero connections", theme.count(after.cost.nonzero_connections), border=True, height="stretch",
         **theme.saving_look(after.cost.nonzero_connections, before.cost.nonzero_connections),
     )  # fmt: skip
     if dataset.task.is_classification:
         changed = int((before.evaluation.answers != after.evaluation.answers).sum())
-        columns[3].metric("Answers changed", f"{changed:,} of {len(before.evaluation.split):,}", border=True)
+        columns[3].metric(
+            "Answers changed",
+            f"{changed:,} of {len(before.evaluation.split):,}",
+            border=True,
+            height="stretch",
+        )
     else:
         moved = float((before.evaluation.answers - after.evaluation.answers).abs().mean())
         columns[3].metric(
-            "Mean change of answer", f"{moved:.2f}", border=True, help=f"In {dataset.target_unit}."
+            "Mean change of answer",
+            f"{moved:.2f}",
+            border=True,
+            height="stretch",
+            help=f"In {dataset.target_unit}.",
         )
     return before, after
 

@@ -9,17 +9,18 @@ import time
 from collections.abc import Callable
 from threading import RLock
 
-import torch
 from cachetools import LRUCache, cached
 from torch import Tensor
 
 from analysis.datasets import Split
-from analysis.explain.attribution import attribute
+from analysis.explain import estimates
+from analysis.explain.attribution import Attribution
+from analysis.explain.question import Question, ask
 from analysis.importance import Scores, score
 from analysis.live import Gauge, Run
 from analysis.measure import Measurement, measure
 from analysis.network import Network
-from analysis.pruning.plan import Granularity, Plan
+from analysis.pruning.plan import Granularity, Pick, Plan
 from analysis.pruning.prune import prune
 from analysis.pruning.selection import removed_weights, select
 from analysis.store import Subject, digests, subject
@@ -30,8 +31,16 @@ from ui.console_data import ConsoleBase, base
 Progress = Callable[[float], None]
 
 
+_SCORES: LRUCache[tuple[str, str], Scores] = LRUCache(128)
+_SCORES_LOCK = RLock()
 _RUNS: LRUCache[tuple[Plan, int], Run] = LRUCache(64)
 _RUNS_LOCK = RLock()
+_ATTRIBUTIONS_BYTES = 2**28
+_ATTRIBUTIONS: LRUCache[tuple[Plan, Question, int], Attribution] = LRUCache(
+    _ATTRIBUTIONS_BYTES, getsizeof=lambda found: found.values.nbytes
+)
+_ATTRIBUTIONS_LOCK = RLock()
+_TIMED = 8  # examples on which the way to an explanation is timed
 
 
 def silent(share: float) -> None:
@@ -44,11 +53,17 @@ def evaluation_split(name: str, images: int) -> Split:
     return library.load(name).dataset.evaluation.sample(images)
 
 
-@cached(LRUCache(128), key=lambda name, criterion, progress=silent: (name, criterion), lock=RLock())
+@cached(_SCORES, key=lambda name, criterion, progress=silent: (name, criterion), lock=_SCORES_LOCK)
 def scores(name: str, criterion: str, progress: Progress = silent) -> Scores:
     """Scores of a network under a criterion."""
     sample = library.load(name)
     return score(sample.network, criterion, sample.dataset, progress=progress)
+
+
+def known_scores(name: str, criterion: str) -> Scores | None:
+    """Scores that were computed already; None if they were not."""
+    with _SCORES_LOCK:
+        return _SCORES.get((name, criterion))
 
 
 @cached(LRUCache(32), lock=RLock())
@@ -119,14 +134,16 @@ def measurement(plan: Plan, images: int) -> Measurement:
 
 
 @cached(LRUCache(64), lock=RLock())
-def console_base(name: str, criterion: str, granularity: Granularity, beneath: Plan) -> ConsoleBase:
+def console_base(
+    name: str, criterion: str, granularity: Granularity, beneath: Plan, picks: tuple[Pick, ...]
+) -> ConsoleBase:
     """What the prune console shows of a network whatever is cut at a granularity.
 
-    `beneath` are the channels that are cut already when weights are in hand; dense otherwise.
+    `beneath` are the channels that are cut already when weights are in hand; dense otherwise. `picks` are
+    those removed or kept by hand when channels are.
     """
-    return base(
-        library.load(name).network, scores(name, criterion), granularity, pruned(beneath), removed(beneath)
-    )
+    network = library.load(name).network
+    return base(network, scores(name, criterion), granularity, pruned(beneath), removed(beneath), picks)
 
 
 @cached(LRUCache(64), lock=RLock())
@@ -141,19 +158,24 @@ def contents(name: str, images: int) -> tuple[str, str]:
     return digests(library.load(name).network, evaluation_split(name, images))
 
 
-@cached(LRUCache(64), key=lambda *arguments: arguments[:5], lock=RLock())
-def attributions(
-    plan: Plan, method: str, layer: str | None, indices: tuple[int, ...], images: int, progress: Progress
-) -> Tensor:
+@cached(LRUCache(32), lock=RLock())
+def explaining_pass_seconds(name: str) -> float:
+    """How long one example takes a network on its way to an explanation."""
+    return estimates.pass_seconds(library.load(name).network, evaluation_split(name, _TIMED).inputs)
+
+
+@cached(
+    _ATTRIBUTIONS,
+    key=lambda plan, question, images, progress: (plan, question, images),
+    lock=_ATTRIBUTIONS_LOCK,
+)
+def attributions(plan: Plan, question: Question, images: int, progress: Progress) -> Attribution:
     """Attributions of some of the `images` evaluation examples by a plan's network."""
-    dataset = library.load(plan.network).dataset
-    split = evaluation_split(plan.network, images).take(torch.tensor(indices))
-    return attribute(
-        pruned(plan),
-        method,
-        split.inputs,
-        split.targets if dataset.task.is_classification else None,
-        baseline=dataset.baseline,
-        layer=layer,
-        progress=progress,
-    )
+    before = measurement(dense_plan(plan.network), images).evaluation
+    return ask(question, pruned(plan), before, library.load(plan.network).dataset.baseline, progress)
+
+
+def known_attributions(plan: Plan, question: Question, images: int) -> Attribution | None:
+    """Attributions that were computed already; None if they were not."""
+    with _ATTRIBUTIONS_LOCK:
+        return _ATTRIBUTIONS.get((plan, question, images))

@@ -13,7 +13,7 @@ from analysis.importance.scores import Scores
 from analysis.measure.cost import layer_macs
 from analysis.network import Group, Network
 from analysis.pruning.ledger import Ledger, make_ledger
-from analysis.pruning.plan import Granularity, targets
+from analysis.pruning.plan import Granularity, Pick, targets
 from analysis.pruning.selection import left_order, ranking, removal_count
 from analysis.sensitivity import Sensitivity
 
@@ -36,11 +36,13 @@ def base(
     granularity: Granularity,
     pruned: Network | None = None,
     gone: Mapping[str, torch.Tensor] | None = None,
+    picks: Sequence[Pick] = (),
 ) -> ConsoleBase:
     """The rows of a network's targets under one criterion.
 
     Where channels are cut already and weights in hand, `pruned` is the network without them and `gone`
-    the masks of the weights that went along.
+    the masks of the weights that went along. Where channels are in hand, `picks` are those removed or kept by
+    hand: a row then says how many channels go at each removal count.
     """
     pruned, gone = pruned or network, gone or {}
     rows, refused = [], []
@@ -54,7 +56,8 @@ def base(
         except CriterionError as error:
             refused.append(row | {"reason": str(error)})
             continue
-        orders[target] = tuple(order.tolist()) if granularity == "channel" else ()
+        if granularity == "channel":
+            orders[target] = tuple(order.tolist())
         row["size"] = len(order)
         if granularity == "channel":
             group = network.group(target)
@@ -67,7 +70,16 @@ def base(
         rows.append(row)
     if granularity == "channel":
         refused += [_refused_row(network, group, whole) for group in network.groups if not group.is_prunable]
-    return ConsoleBase(rows, refused, _ledger_data(pruned, orders, granularity))
+    if granularity == "weight":
+        return ConsoleBase(rows, refused, _weight_counts(pruned, [row["target"] for row in rows]))
+    ledger = make_ledger(pruned, orders, layer_macs(pruned), picks)
+    for row in rows:
+        target = row["target"]
+        row["gone"] = (
+            list(ledger.gone[target][: row["size"] - row["floor"] + 1]) if target in ledger.gone else None
+        )
+        row["by_hand"] = _by_hand([pick for pick in picks if pick.target == target])
+    return ConsoleBase(rows, refused, _ledger_data(ledger))
 
 
 def curves(points: Sequence[Sensitivity]) -> dict[str, list[list[float]]]:
@@ -104,19 +116,27 @@ def _nonzero_left(zero: torch.Tensor) -> list[int]:
     return (alive[-1] - alive[torch.tensor(gone)]).tolist()
 
 
-def _ledger_data(network: Network, orders: Mapping[str, tuple[int, ...]], granularity: Granularity) -> Data:
-    macs = layer_macs(network)
-    if granularity == "weight":
-        others = [layer.name for layer in network.layers if layer.name not in orders]
-        nonzero = sum(int(network.weight(name).count_nonzero()) for name in others)
-        return {
-            "entries": [],
-            "parameters": network.parameters(),
-            "macs": macs[""],
-            "products": {},
-            "nonzero": nonzero,
-        }
-    ledger = make_ledger(network, orders, macs)
+def _by_hand(picks: Sequence[Pick]) -> str:
+    """What was picked in a row, in words; empty if nothing was."""
+    removed = sum(pick.removed for pick in picks)
+    counts = [
+        f"{count:,} {way}" for count, way in ((removed, "removed"), (len(picks) - removed, "kept")) if count
+    ]
+    return f"{', '.join(counts)} by hand" if counts else ""
+
+
+def _weight_counts(network: Network, rows: Sequence[str]) -> Data:
+    others = [layer.name for layer in network.layers if layer.name not in rows]
+    return {
+        "entries": [],
+        "parameters": network.parameters(),
+        "macs": layer_macs(network)[""],
+        "products": {},
+        "nonzero": sum(int(network.weight(name).count_nonzero()) for name in others),
+    }
+
+
+def _ledger_data(ledger: Ledger) -> Data:
     return {
         "entries": [_entry_data(ledger, i) for i in range(len(ledger.entries))],
         "parameters": ledger.other_parameters,

@@ -11,7 +11,7 @@ from analysis.errors import PrunescopeError
 from analysis.importance import CRITERIA
 from analysis.pruning.plan import Granularity, Plan
 from ui import job_list, library, services, theme, workspace
-from ui.bench import dense_plan
+from ui.bench import by_hand_words, dense_plan
 
 
 def _sidebar() -> None:
@@ -106,9 +106,17 @@ def _cut_words(plan: Plan, granularity: Granularity) -> str:
 
 def _plan_summary(plan: Plan) -> None:
     st.markdown("**Plan in force**")
+    picked = by_hand_words(plan)
     if plan.is_dense:
-        st.caption("Nothing removed: the dense network.")
-        return
-    cut = [_cut_words(plan, granularity) for granularity in ("channel", "weight")]
-    st.caption(f"{', then '.join(filter(None, cut))}, by {CRITERIA[plan.criterion].label}.")
+        st.caption("Nothing removed: the dense network." + (f" {picked}." if picked else ""))
+        if not picked:
+            return
+    elif plan.cuts:
+        cut = [_cut_words(plan, granularity) for granularity in ("channel", "weight")]
+        st.caption(
+            f"{', then '.join(filter(None, cut))}, by {CRITERIA[plan.criterion].label}"
+            + (f"; {picked}." if picked else ".")
+        )
+    else:
+        st.caption(f"{picked}.")
     st.button("Back to dense", on_click=lambda: workspace.bench().move(dense_plan(plan.network)))

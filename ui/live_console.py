@@ -32,6 +32,8 @@ def draw() -> None:
 
 
 def _draw() -> None:
+    if workspace.take_channel_wish():
+        st.switch_page("pages/channel.py")
     if workspace.take_page_wish():
         st.rerun()
     state = workspace.bench()
@@ -80,6 +82,9 @@ def _learn(state: Bench, reading: Reading) -> None:
 
 
 def _prediction(state: Bench) -> float | None:
+    """What the curves foretell; nothing of channels picked since the last exact plan."""
+    if state.plan.picks and _anchor(state) is None:
+        return None
     gauge = computed.gauge(workspace.network_name(), workspace.image_count())
     return predict(
         curves_of(sweeps.points()),
@@ -96,7 +101,7 @@ def _anchor(state: Bench) -> tuple[dict[str, float], float] | None:
         return None
     plan, value = state.anchor
     other: Granularity = "weight" if state.granularity == "channel" else "channel"
-    same_rest = plan.ratios_of(other) == state.plan.ratios_of(other)
+    same_rest = plan.ratios_of(other) == state.plan.ratios_of(other) and plan.picks == state.plan.picks
     fits = same_rest and (plan.is_dense or plan.criterion == state.criterion)
     return (plan.ratios_of(state.granularity), value) if fits else None
 
@@ -104,7 +109,8 @@ def _anchor(state: Bench) -> tuple[dict[str, float], float] | None:
 def _data(state: Bench, reading: Reading | None) -> dict[str, Any]:
     name, images = workspace.network_name(), workspace.image_count()
     beneath = state.plan.only("channel") if state.granularity == "weight" else dense_plan(name)
-    base = computed.console_base(name, state.criterion, state.granularity, beneath)
+    picks = state.plan.picks if state.granularity == "channel" else ()
+    base = computed.console_base(name, state.criterion, state.granularity, beneath, picks)
     gauge = computed.gauge(name, images)
     dense = computed.measurement(dense_plan(name), images)
     way = WAYS[workspace.way()]
@@ -139,6 +145,7 @@ def _state_data(state: Bench, reading: Reading | None) -> dict[str, Any]:
     return {
         "ack": state.handled,
         "ratios": state.plan.ratios_of(state.granularity),
+        "picked": bool(state.plan.picks),
         "locked": sorted(state.locked),
         "anchor": {"ratios": anchor[0], "value": anchor[1]} if anchor else None,
         "can_undo": bool(state.done),

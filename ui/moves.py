@@ -9,6 +9,7 @@ from typing import Any
 
 from analysis.errors import PlanError, PrunescopeError
 from analysis.pruning.plan import GRANULARITIES, recut, targets
+from analysis.pruning.selection import by_hand, ranking, removal_count
 from analysis.sensitivity import rankable
 from ui import workspace
 from ui.bench import dense_plan
@@ -77,6 +78,18 @@ def _reset(event: Event) -> None:
     workspace.bench().move(dense_plan(workspace.network_name()))
 
 
+def _open(event: Event) -> None:
+    """To the Channel page, at the channel of a row that would go next: {"target": group}."""
+    state, network = workspace.bench(), workspace.network()
+    group = network.group(str(event["target"]))
+    order = ranking(workspace.scores(state.criterion), network, group.name, "channel").tolist()
+    really, gone = by_hand(order, state.plan.picks_of(group.name))
+    ratio = state.plan.ratios_of("channel").get(group.name, 0.0)
+    left = gone[removal_count(group.size, ratio, "channel", group.floor)]
+    workspace.choose_channel(group.name, really[min(left, group.size - 1)])
+    workspace.wish_for_channel()
+
+
 def _ratio(value: Any) -> float:
     ratio = float(value)
     if not 0 <= ratio <= 1:
@@ -92,6 +105,7 @@ _ACTIONS: dict[str, Callable[[Event], None]] = {
     "reset": _reset,
     "lock": _lock,
     "paste": _paste,
+    "open": _open,
 }
 _DRAWN_ANEW = ("settled", "paste", "undo", "redo", "reset")
 

@@ -19,7 +19,12 @@ def navigation() -> StreamlitPage:
                 st.Page("pages/importance.py", title="Importance"),
             ],
             "Change": [st.Page("pages/prune.py", title="Prune")],
-            "Understand": [st.Page("pages/compare.py", title="Compare")],
+            "Understand": [
+                st.Page("pages/compare.py", title="Compare"),
+                st.Page("pages/forgotten.py", title="Forgotten"),
+                st.Page("pages/layers.py", title="Layers"),
+                st.Page("pages/channel.py", title="Channel"),
+            ],
         }
     )
 

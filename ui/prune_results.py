@@ -15,8 +15,8 @@ from analysis.measure.measurement import Numbers
 from analysis.measure.quality import per_class
 from analysis.sensitivity import Point, quality_against_ratio
 from analysis.tasks import Metric
-from ui import comparison_figures, computed, figures, library, metric_table, theme, workspace
-from ui.bench import Bench
+from ui import computed, figures, forgotten_figures, library, metric_table, theme, workspace
+from ui.bench import Bench, by_hand_words
 from ui.theme import Palette
 
 CostOf = Callable[[Numbers], float]
@@ -136,7 +136,8 @@ def _describe(trial: Trial) -> str:
     cuts = "<br>".join(f"{cut.target} −{cut.ratio:.0%}" for cut in trial.plan.cuts[:8])
     more = f"<br>and {len(trial.plan.cuts) - 8} more" if len(trial.plan.cuts) > 8 else ""
     what = f"{trial.plan.granularity or 'channel and weight'}s by {trial.plan.criterion}"
-    return f"<b>{what}</b><br>{quality}<br>{counts}<br>{cuts}{more}"
+    picked = "<br>".join(filter(None, (cuts + more, by_hand_words(trial.plan))))
+    return f"<b>{what}</b><br>{quality}<br>{counts}<br>{picked}"
 
 
 def _bring_back(key: str, trials: Sequence[Trial]) -> None:
@@ -149,7 +150,7 @@ def _bring_back(key: str, trials: Sequence[Trial]) -> None:
 def class_change(now: Measurement, dense: Measurement, names: Sequence[str], palette: Palette) -> None:
     """Accuracy of each class before and after."""
     before, after = (per_class(m.evaluation, len(names)) for m in (dense, now))
-    st.plotly_chart(comparison_figures.class_accuracy(names, before, after, palette), config=figures.CONFIG)
+    st.plotly_chart(forgotten_figures.class_accuracy(names, before, after, palette), config=figures.CONFIG)
     st.caption(
         "Accuracy of each class with its 95% interval. Classes that moved to the left paid for the cut."
     )

@@ -147,6 +147,13 @@ def bytes_text(value: float) -> str:
     return f"{value / 1024:.1f} KiB" if value < 1024**2 else f"{value / 1024**2:.2f} MiB"
 
 
+def duration(seconds: float) -> str:
+    """About how long something takes, in words."""
+    if seconds < 1:
+        return "less than a second"
+    return f"about {seconds:.0f} s" if seconds < 90 else f"about {seconds / 60:.0f} minutes"
+
+
 def plain(text: str) -> str:
     """Text for ``st.error`` and its kin with Markdown made harmless: it may hold names from a file."""
     return re.sub(r"([\\`*_{}\[\]()#+\-.!|:$<>~])", r"\\\1", text)

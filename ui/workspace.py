@@ -12,13 +12,15 @@ import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 from torch import Tensor
 
-from analysis.errors import PrunescopeError
+from analysis.errors import CriterionError, PrunescopeError
+from analysis.explain.attribution import Attribution
+from analysis.explain.question import Question
 from analysis.history import Trial
 from analysis.importance import Scores
 from analysis.measure import Measurement
 from analysis.network import Network
-from analysis.pruning.plan import Plan, check_plan, from_json, recut, rounded, targets
-from analysis.pruning.selection import target_scores
+from analysis.pruning.plan import Plan, check_plan, from_json, recut, repick, rounded, targets
+from analysis.pruning.selection import by_hand, ranking, select, target_scores
 from analysis.sources import Opened, stem_of
 from ui import computed, library, services, theme
 from ui.bench import Bench, dense_plan
@@ -37,6 +39,8 @@ _HISTORY = "history"
 _BENCHES = "benches"
 _NOTICE = "notice"
 _WISH = "page_wish"
+_CHANNELS = "channels"
+_CHANNEL_WISH = "channel_wish"
 _DRAWN = "drawn_plan"
 _LOADED = "loaded_plan_file"
 _RESULT = "result:"
@@ -197,9 +201,50 @@ def set_ratios(ratios: Mapping[str, float], *, hand: str | None = None, gesture:
     """
     state = bench()
     if state.granularity == "channel":
-        ratios = rounded(network(), ratios, st.session_state.get(MULTIPLE) or MULTIPLES[0])
+        multiple = st.session_state.get(MULTIPLE) or MULTIPLES[0]
+        ratios = rounded(network(), ratios, multiple, _gone_by_hand(state))
     plan = recut(state.plan, network(), state.criterion, state.granularity, ratios)
+    _check_left(plan)
     state.move(plan, hand=hand, gesture=gesture)
+
+
+def pick(group: str, channel: int, removed: bool | None) -> None:
+    """Remove a channel by hand (True), keep it by hand (False), or leave it to the plan's cut (None).
+
+    Raises
+    ------
+    PrunescopeError
+        If too little of its group would be left; the plan stays as it is then.
+    """
+    state = bench()
+    plan = repick(state.plan, network(), group, channel, removed)
+    if state.plan.is_dense:
+        plan = replace(plan, criterion=state.criterion)
+    _check_left(plan)
+    state.move(plan, hand=group)
+
+
+def chosen_channel() -> tuple[str, int, str]:
+    """The group, channel and member layer that the Channel page is about; at first the largest group's."""
+    default = max(network().groups, key=lambda g: (g.is_prunable, g.size))
+    known = st.session_state.get(_CHANNELS, {}).get(network_name())
+    return known or (default.name, 0, default.members[0])
+
+
+def choose_channel(group: str, channel: int, layer: str | None = None) -> None:
+    """Let the Channel page be about a channel, heard behind a member layer (default: the first)."""
+    layer = layer or network().group(group).members[0]
+    st.session_state.setdefault(_CHANNELS, {})[network_name()] = (group, channel, layer)
+
+
+def wish_for_channel() -> None:
+    """Ask, from a fragment's callback, for the Channel page."""
+    st.session_state[_CHANNEL_WISH] = True
+
+
+def take_channel_wish() -> bool:
+    """True once after the Channel page was wished for."""
+    return bool(st.session_state.pop(_CHANNEL_WISH, False))
 
 
 def values_to_rank(target: str) -> Tensor:
@@ -228,7 +273,8 @@ def read_plan(text: str | bytes) -> Plan:
     plan = from_json(text)
     chosen = network()
     has_all = all(cut.target in targets(chosen, cut.granularity) for cut in plan.cuts)
-    if (has_all and not plan.is_dense) or stem_of(plan.network) == stem_of(chosen.name):
+    has_all &= all(pick.target in targets(chosen, "channel") for pick in plan.picks)
+    if (has_all and (plan.cuts or plan.picks)) or stem_of(plan.network) == stem_of(chosen.name):
         plan = replace(plan, network=chosen.name)
     _check_fits(plan)
     return plan
@@ -241,18 +287,22 @@ def is_new_upload(file_id: str) -> bool:
     return not seen
 
 
-def attributions(
-    method: str, layer: str | None, indices: tuple[int, ...], progress: Progress = silent
-) -> tuple[Tensor, Tensor]:
+def attributions(question: Question, progress: Progress = silent) -> tuple[Attribution, Attribution]:
     """Attributions of evaluation examples by the dense network and by the plan in force."""
-    plans = (dense_plan(network_name()), bench().plan)
     before, after = (
-        computed.attributions(
-            plan, method, layer, indices, image_count(), lambda share, i=i: progress((i + share) / 2)
-        )
-        for i, plan in enumerate(plans)
+        computed.attributions(plan, question, image_count(), lambda share, i=i: progress((i + share) / 2))
+        for i, plan in enumerate((dense_plan(network_name()), bench().plan))
     )
     return before, after
+
+
+def known_attributions(question: Question) -> tuple[Attribution, Attribution] | None:
+    """The attributions of both networks if they were computed already; else None."""
+    before, after = (
+        computed.known_attributions(plan, question, image_count())
+        for plan in (dense_plan(network_name()), bench().plan)
+    )
+    return (before, after) if before is not None and after is not None else None
 
 
 def kept_result(name: str, key: object) -> Any:
@@ -316,6 +366,24 @@ def run_with_progress(label: str, compute: Callable[[Progress], object]) -> None
         st.error(theme.plain(str(error)))
         st.stop()
     place.empty()
+
+
+def _gone_by_hand(state: Bench) -> dict[str, tuple[int, ...]]:
+    """For groups with picks that the criterion ranks: how many channels go at each removal count."""
+    found = {}
+    for target in {pick.target for pick in state.plan.picks}:
+        try:
+            order = ranking(scores(state.criterion), network(), target, "channel").tolist()
+        except CriterionError:
+            continue
+        found[target] = by_hand(order, state.plan.picks_of(target))[1]
+    return found
+
+
+def _check_left(plan: Plan) -> None:
+    """Refuse a plan that, with what was picked by hand, leaves too little of a group."""
+    if plan.picks:
+        select(network(), plan.only("channel"), scores(plan.criterion))
 
 
 def _check_fits(plan: Plan) -> None:

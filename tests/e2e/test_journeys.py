@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 
 import sample_models
 from analysis.measure.cost import cost
-from analysis.pruning.plan import from_json, make_plan
+from analysis.pruning.plan import from_json, make_plan, repick
 from analysis.pruning.prune import prune
 from tests.e2e import harness
 from tests.e2e.harness import settle
@@ -140,7 +140,7 @@ def test_a_plan_leads_to_a_comparison(page: Page, url: str) -> None:
     settle(page)
     assert page.locator(".ps-gallery img").count() == 6 * 4
     choose(page, "Examples", "Answer changed")
-    choose(page, "Method", "GradCAM")
+    choose(page, "Method", "GradCAM · layer")
     expect(page.get_by_role("combobox", name="At layer")).to_be_visible()
     page.get_by_role("radio", name="Similarity").or_(page.get_by_role("button", name="Similarity")).click()
     settle(page)
@@ -226,6 +226,29 @@ def test_a_drag_is_estimated_at_once_and_measured_before_long(page: Page, url: s
     counted = cost(prune(sample.network, make_plan(sample.network, "l1", "channel", {target: ratio})))
     titles = [page.locator(".pc .figure .small").nth(i).get_attribute("title") for i in (0, 1)]
     assert titles == [f"{counted.parameters:,}", f"{counted.macs:,}"], "the browser counts exactly"
+
+
+def test_a_channel_picked_by_hand_is_counted_exactly_and_opens_from_its_row(page: Page, url: str) -> None:
+    page.goto(f"{url}/prune?network=digits-cnn")
+    settle(page)
+    press(page, "conv2", "ArrowRight", 30)
+    page.get_by_role("button", name="Channels of conv2").click()
+    page.wait_for_url("**/channel*")
+    settle(page)
+    expect(page.get_by_text(re.compile("^Kept: it ranks 45 of 64 by L1 magnitude"))).to_be_visible()
+    page.get_by_text("Remove by hand").click()
+    expect(page.get_by_text(re.compile("^Removed by hand: it ranks 45 of 64"))).to_be_visible()
+    channel = int(page.get_by_label("Channel (0 to 63)").input_value())
+    settle(page)
+    go_to(page, "Prune")
+    assert kept(page, "conv2") == "44 of 64"
+    assert "1 removed by hand" in row(page, "conv2").inner_text()
+    press(page, "conv2", "ArrowRight", 20)
+    network = sample_models.load("digits-cnn").network
+    plan = repick(make_plan(network, "l1", "channel", {"conv2": 0.5}), network, "conv2", channel, True)
+    counted = cost(prune(network, plan))
+    titles = [page.locator(".pc .figure .small").nth(i).get_attribute("title") for i in (0, 1)]
+    assert titles == [f"{counted.parameters:,}", f"{counted.macs:,}"]
 
 
 def test_the_console_by_hand(page: Page, url: str) -> None:

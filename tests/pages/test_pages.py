@@ -13,7 +13,7 @@ from tests.pages.conftest import APP, Open, metric, texts
 
 
 @pytest.mark.parametrize("network", sample_models.names())
-@pytest.mark.parametrize("page", ["model", "weights", "importance", "prune", "compare"])
+@pytest.mark.parametrize("page", ["model", "weights", "importance", "prune", "compare", "forgotten"])
 def test_every_page_of_every_sample_draws_without_an_error(open_page: Open, page: str, network: str) -> None:
     app = open_page(page, network)
     assert not app.error

@@ -57,8 +57,9 @@ class Console {
       this.locked = new Set(data.state.locked);
       this.adopt();
       this.build();
-    } else if (this.isAtRest()) {
-      this.adopt();
+    } else {
+      if (this.isAtRest()) this.adopt();
+      for (const row of data.rows) this.rowParts.get(row.target).row = row; // channels picked meanwhile
     }
     for (const [name, colour] of Object.entries(data.palette)) this.root.style.setProperty(`--${name}`, colour);
     this.drawCurves();
@@ -178,8 +179,11 @@ class Console {
   // ---- counts and estimates, as analysis/pruning/ledger.py and analysis/sensitivity.py define them
 
   gone(row, ratio) {
+    if (this.comparing) return 0;
     const count = Math.floor(ratio * row.size + 0.5);
-    return this.data.granularity === "channel" ? Math.min(count, row.size - row.floor) : Math.min(count, row.size);
+    if (this.data.granularity === "weight") return Math.min(count, row.size);
+    const cut = Math.min(count, row.size - row.floor);
+    return row.gone ? row.gone[cut] : cut; // with channels picked by hand, as the server's table says
   }
 
   counts(ratios) {
@@ -350,7 +354,8 @@ class Console {
     const about = element("div", "about");
     const title = element("div", "name", name);
     title.title = name;
-    about.append(title, element("div", "meta", `${row.type} · ${percent(row.share)} of parameters`));
+    parts.meta = element("div", "meta");
+    about.append(title, parts.meta);
     if (row.note) {
       const note = element("span", "note", " ≈");
       note.title = row.note;
@@ -376,8 +381,17 @@ class Console {
     const typed = element("label", "typed");
     typed.append(parts.typed, parts.unit);
     parts.kept = element("div", "kept");
+    const left = element("div", "left");
+    left.append(parts.kept);
+    if (this.data.granularity === "channel") {
+      const why = "Which channels go, and why: opens the Channel page at the next one to go";
+      const open = button("which?", why, () => this.emit("open", { target: row.target }));
+      open.className = "open";
+      open.setAttribute("aria-label", `Channels of ${row.members.join(" + ")}`);
+      left.append(open);
+    }
     parts.own = element("div", "own");
-    parts.box.append(parts.lock, about, track, typed, parts.kept, parts.own);
+    parts.box.append(parts.lock, about, track, typed, left, parts.own);
     this.rowParts.set(row.target, parts);
     return parts.box;
   }
@@ -486,7 +500,10 @@ class Console {
     input.style.setProperty("--at", (100 * ratio) / Number(input.max));
     const text = `${shown}% removed, ${group(left)} of ${group(row.size)} ${row.unit || this.data.granularity}s kept`;
     input.setAttribute("aria-valuetext", text);
-    parts.box.classList.toggle("cut", ratio > 0);
+    parts.box.classList.toggle("cut", left < row.size);
+    parts.meta.textContent = row.by_hand || `${row.type} · ${percent(row.share)} of parameters`;
+    parts.meta.title = `${row.type} · ${percent(row.share)} of parameters`;
+    parts.meta.classList.toggle("picked", Boolean(row.by_hand));
     parts.box.classList.toggle("locked", locked);
     parts.lock.textContent = locked ? "locked" : "lock";
     parts.lock.setAttribute("aria-pressed", locked);
@@ -513,7 +530,7 @@ class Console {
     const { data } = this;
     const { dense, state, reading, metric } = data;
     const ratios = this.comparing ? {} : this.cuts();
-    const counts = this.counts(ratios);
+    const counts = this.comparing ? { ...dense } : this.counts(ratios);
     if (sameRatios(ratios, state.ratios) && counts.nonzero !== null && state.nonzero !== null) counts.nonzero = state.nonzero;
     for (const [kind, parts] of Object.entries(this.figures)) {
       parts.value.textContent = short(counts[kind]);
@@ -524,12 +541,13 @@ class Console {
     }
     const isMeasured = !this.comparing && reading && sameRatios(ratios, state.ratios);
     const shown = this.comparing ? { value: dense.value, exact: true } : isMeasured ? reading : null;
-    const guess = shown ? null : this.predict(ratios, state.anchor);
+    const guess = shown || (state.picked && !state.anchor) ? null : this.predict(ratios, state.anchor);
     const value = shown ? shown.value : guess;
     this.value.textContent = value === null ? "–" : this.text(value);
     this.root.classList.toggle("estimate", !shown);
     const change = value === null ? null : value - dense.value;
-    this.change.textContent = change === null || Object.keys(ratios).length === 0 ? "" : this.delta(change);
+    const isDense = Object.keys(ratios).length === 0 && (this.comparing || !state.picked);
+    this.change.textContent = change === null || isDense ? "" : this.delta(change);
     const clear = Math.abs(change) >= (metric.percent ? 0.0005 : 0.0005);
     this.change.className = `change ${!clear ? "" : change < 0 ? "bad" : "good"}`;
     this.paintGauge(shown, value);
@@ -540,7 +558,7 @@ class Console {
     this.message.hidden = !data.message;
     this.undo.disabled = !state.can_undo;
     this.redo.disabled = !state.can_redo;
-    this.reset.disabled = Object.keys(this.cuts()).length === 0;
+    this.reset.disabled = Object.keys(this.cuts()).length === 0 && !state.picked;
     const free = this.free();
     const values = new Set(free.map((t) => this.ratios[t] || 0));
     const common = values.size === 1 ? [...values][0] : null;
@@ -566,8 +584,9 @@ class Console {
   }
 
   statusText(shown, guess) {
-    const { reading, noun, prediction } = this.data;
+    const { reading, noun, prediction, state } = this.data;
     if (this.comparing) return `the dense network, exact on these ${group(reading ? reading.total : 0)} ${noun}`;
+    if (!shown && state.picked && !state.anchor) return "measuring, with the channels picked by hand…";
     if (!shown && guess === null) return "no estimate until this target's sensitivity is measured; measuring…";
     if (!shown) return `estimate from the sensitivity curves${prediction ? `; ${prediction}` : ""}`;
     if (shown.exact) return `measured, exact on these ${group(shown.total)} ${noun}`;

@@ -1,0 +1,41 @@
+"""What the Layers page finds out at once, kept for all sessions by names and plans."""
+
+from __future__ import annotations
+
+from threading import RLock
+
+import numpy as np
+from cachetools import LRUCache, cached
+
+from analysis.inside.blocks import Block, find_blocks
+from analysis.inside.topology import Topology, link_states, topology
+from analysis.pruning.plan import Plan
+from analysis.pruning.selection import Selection, select
+from ui import computed, library
+
+
+@cached(LRUCache(16), lock=RLock())
+def blocks(name: str) -> tuple[Block, ...]:
+    """The blocks of a network that could be skipped."""
+    return find_blocks(library.load(name).network)
+
+
+@cached(LRUCache(16), lock=RLock())
+def topology_of(plan: Plan) -> Topology:
+    """The graph of units of a plan's network, in the dense network's shape."""
+    return topology(library.load(plan.network).network, _selection(plan))
+
+
+@cached(LRUCache(16), lock=RLock())
+def states(plan: Plan, layer: str) -> np.ndarray:
+    """The state of every link of a layer, (units, inputs)."""
+    network = library.load(plan.network).network
+    return link_states(network, _selection(plan), topology_of(plan).layer(layer)).numpy()
+
+
+@cached(LRUCache(8), lock=RLock())
+def _selection(plan: Plan) -> Selection:
+    if plan.is_dense:
+        return Selection()
+    ranking = computed.scores(plan.network, plan.criterion) if plan.cuts else None
+    return select(library.load(plan.network).network, plan, ranking)
