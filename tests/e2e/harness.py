@@ -96,6 +96,12 @@ def settle(page: Page, *, timeout: float = 60) -> None:
         page.wait_for_timeout(100)
 
 
+def choose_view(page: Page, name: str) -> None:
+    """Switch to another view of a page."""
+    page.get_by_role("radiogroup", name="View").get_by_role("radio", name=name, exact=True).click()
+    settle(page)
+
+
 def is_outside(url: str) -> bool:
     """True if `url` leaves this machine."""
     return urlparse(url).hostname not in (None, "127.0.0.1", "localhost")

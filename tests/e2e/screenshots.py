@@ -13,23 +13,29 @@ from pathlib import Path
 from playwright.sync_api import Browser, Page
 
 import sample_models
-from tests.e2e.harness import ROOT, browser, is_outside, server, settle
+from tests.e2e.harness import ROOT, browser, choose_view, is_outside, server, settle
 
-PAGES = ("model", "open", "weights", "importance", "prune", "compare")
+PAGES = ("model", "open", "weights", "importance", "prune", "compare", "forgotten", "layers", "channel")
 README = (
-    ("fashion-resnet", "light", ("model", "importance")),
-    ("fashion-lenet", "light", ("weights", "prune")),
-    ("fashion-lenet", "dark", ("compare",)),
+    ("fashion-resnet", "light", ("model", "importance", "layers-topology")),
+    ("fashion-lenet", "light", ("weights", "prune", "compare-over-ratios", "forgotten-exemplars", "channel")),
+    ("fashion-lenet", "dark", ("compare", "forgotten-confidence")),
 )
 WIDTH, HEIGHT = 1280, 800
 
 
 def tour(
-    chromium: Browser, url: str, network: str, theme: str, folder: Path, prefix: str, kept: tuple[str, ...]
+    chromium: Browser,
+    url: str,
+    network: str,
+    theme: str,
+    folder: Path,
+    prefix: str,
+    kept: tuple[str, ...] | None,
 ) -> list[str]:
-    """Open every page of one network, pruned on the way, and keep the `kept` pictures.
+    """Open every page and view of one network, pruned on the way, and keep the `kept` pictures (None: all).
 
-    Returns what went wrong.
+    A picture is called by its page, and by its view unless that is the first. Returns what went wrong.
     """
     context = chromium.new_context(
         viewport={"width": WIDTH, "height": HEIGHT}, color_scheme="dark" if theme == "dark" else "light"
@@ -49,14 +55,33 @@ def tour(
         settle(page)
         if name == "prune":
             _prune_a_little(page)
-        alerts = page.locator("[data-testid='stException'], [data-testid='stAlertContentError']").all()
-        problems += [f"{network} {name} {theme}: {alert.inner_text()}" for alert in alerts]
-        _whole_page(page)
-        if name in kept:
-            page.screenshot(path=folder / f"{prefix}{name}-{theme}.png")
-        page.set_viewport_size({"width": WIDTH, "height": HEIGHT})
+        for view in _views(page):
+            if view is not None:
+                choose_view(page, view)
+                _begin(page)
+            picture = name if view is None else f"{name}-{'-'.join(view.lower().split())}"
+            alerts = page.locator("[data-testid='stException'], [data-testid='stAlertContentError']").all()
+            problems += [f"{network} {picture} {theme}: {alert.inner_text()}" for alert in alerts]
+            if kept is None or picture in kept:
+                _whole_page(page)
+                page.screenshot(path=folder / f"{prefix}{picture}-{theme}.png")
+                page.set_viewport_size({"width": WIDTH, "height": HEIGHT})
     context.close()
     return problems
+
+
+def _views(page: Page) -> list[str | None]:
+    """The views of a page in their order; None stands for the one that is open."""
+    others = page.get_by_role("radiogroup", name="View").get_by_role("radio").all_inner_texts()[1:]
+    return [None, *others]
+
+
+def _begin(page: Page) -> None:
+    """Begin the study of a view that waits for it, and let it come to its end."""
+    start = page.get_by_test_id("stMain").get_by_test_id("stBaseButton-primary")
+    if start.count():
+        start.first.click()
+        settle(page, timeout=300)
 
 
 def _prune_a_little(page: Page) -> None:
@@ -88,7 +113,7 @@ def main() -> int:
     folder = options.all or ROOT / "docs" / "screenshots"
     folder.mkdir(parents=True, exist_ok=True)
     names = options.network or sample_models.names()
-    wanted = [(n, t, PAGES) for n in names for t in ("light", "dark")] if options.all else README
+    wanted = [(n, t, None) for n in names for t in ("light", "dark")] if options.all else README
     problems: list[str] = []
     with server() as running, browser() as chromium:
         for network, theme, kept in wanted:

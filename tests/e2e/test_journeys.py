@@ -17,7 +17,7 @@ from analysis.measure.cost import cost
 from analysis.pruning.plan import from_json, make_plan, repick
 from analysis.pruning.prune import prune
 from tests.e2e import harness
-from tests.e2e.harness import settle
+from tests.e2e.harness import choose_view, settle
 from tests.networks import sample_module
 
 pytestmark = pytest.mark.e2e
@@ -142,8 +142,7 @@ def test_a_plan_leads_to_a_comparison(page: Page, url: str) -> None:
     choose(page, "Examples", "Answer changed")
     choose(page, "Method", "GradCAM · layer")
     expect(page.get_by_role("combobox", name="At layer")).to_be_visible()
-    page.get_by_role("radio", name="Similarity").or_(page.get_by_role("button", name="Similarity")).click()
-    settle(page)
+    choose_view(page, "Similarity")
     expect(page.get_by_text("Spearman").first).to_be_visible()
 
 
