@@ -3,7 +3,8 @@
 import streamlit as st
 
 from analysis.errors import PrunescopeError
-from ui import channel_examples, channel_parts, channel_views, frame, theme, workspace
+from ui import frame, theme, workspace
+from ui.channel import channel_examples, channel_parts, channel_views
 
 frame.heading(
     "Channel",

@@ -1,6 +1,7 @@
 """Compare: what the pruned network looks at, beside the dense one."""
 
-from ui import attribution_views, comparison, faithfulness_view, similarity_views
+from ui import comparison
+from ui.compare import attribution_views, faithfulness_view, similarity_views
 
 before, after = comparison.header(
     "Compare",

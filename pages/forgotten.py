@@ -1,6 +1,7 @@
 """Forgotten: what the smaller network forgot: classes, confidence, single examples, robustness."""
 
-from ui import comparison, exemplar_view, forgotten_views, robustness_view, workspace
+from ui import comparison, workspace
+from ui.forgotten import exemplar_view, forgotten_views, robustness_view
 
 before, after = comparison.header(
     "Forgotten",

@@ -7,7 +7,8 @@ from analysis.importance import CRITERIA, suits
 from analysis.importance.agreement import rank_correlation
 from analysis.importance.scores import channel_scores, layer_score, matrix
 from analysis.inside.channel import find
-from ui import channel_figures, figures, frame, theme, workspace
+from ui import figures, frame, theme, workspace
+from ui.channel import channel_figures
 
 
 def _cell_caption(whole_channels: bool, dimensions: int) -> str:

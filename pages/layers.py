@@ -1,6 +1,7 @@
 """Layers: what each layer still computes, what could go whole, and what leads nowhere."""
 
-from ui import comparison, frame, layer_views, topology_view
+from ui import comparison, frame
+from ui.layers import layer_views, topology_view
 
 frame.heading(
     "Layers",

@@ -15,8 +15,9 @@ from analysis.measure.measurement import Numbers
 from analysis.measure.quality import per_class
 from analysis.sensitivity import Point, quality_against_ratio
 from analysis.tasks import Metric
-from ui import computed, figures, forgotten_figures, library, metric_table, theme, workspace
+from ui import computed, figures, library, metric_table, theme, workspace
 from ui.bench import Bench, by_hand_words
+from ui.forgotten import forgotten_figures
 from ui.theme import Palette
 
 CostOf = Callable[[Numbers], float]

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ui.gallery import Remark, Row, diverging, gallery, shared_scale
+from ui.compare.gallery import Remark, Row, diverging, gallery, shared_scale
+from ui.compare.token_view import TokenRow, token_table
 from ui.theme import DARK, LIGHT
-from ui.token_view import TokenRow, token_table
 
 RIGHT, WRONG, VALUE = Remark("cat 90%", True), Remark("dog 80%", False), Remark("3.2", None)
 

@@ -28,7 +28,8 @@ from tests.networks import Mlp, dataset, load, randomise
 from tests.pages.conftest import Open, console, metric, texts
 from tests.zoo.judged import task_of, tiny_split
 from tests.zoo.opened import from_module
-from ui import channel_figures, channel_gallery, library, moves, theme, workspace
+from ui import library, moves, theme, workspace
+from ui.channel import channel_figures, channel_gallery
 
 NETWORK = "digits-cnn"
 

@@ -14,7 +14,8 @@ from analysis.explain.attribution import METHODS
 from analysis.explain.question import Question
 from analysis.pruning.plan import make_plan
 from tests.pages.conftest import Open, texts
-from ui import attribution_views, computed, services, workspace
+from ui import computed, services, workspace
+from ui.compare import attribution_views
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ui.exemplar_gallery import Card, gallery, picture_of, strip
+from ui.forgotten.exemplar_gallery import Card, gallery, picture_of, strip
 from ui.theme import LIGHT
 
 EVIL = "<script>'\"&"

@@ -12,7 +12,7 @@ from analysis.forgetting.robustness import Point
 from analysis.measure.quality import Interval
 from analysis.tasks import ACCURACY, R2
 from tests.forgetting.answered import noisy, said, valued
-from ui import exemplar_figures, forgotten_figures
+from ui.forgotten import exemplar_figures, forgotten_figures
 from ui.theme import DARK, LIGHT
 
 

@@ -34,7 +34,8 @@ from tests.networks import split as tiny_rows
 from tests.pages.conftest import Open, metric, texts
 from tests.zoo.networks import BY_NAME
 from tests.zoo.opened import from_module
-from ui import forgotten_views, library, services
+from ui import library, services
+from ui.forgotten import forgotten_views
 
 
 class Colour(nn.Module):

@@ -12,7 +12,8 @@ from streamlit.testing.v1 import AppTest
 from analysis import from_code
 from analysis.explain.attribution import METHODS, refusal
 from tests.pages.conftest import Open, texts
-from ui import attribution_views, library
+from ui import library
+from ui.compare import attribution_views
 
 
 @pytest.fixture(autouse=True)

@@ -12,7 +12,7 @@ from analysis.inside.redundancy import Skip
 from analysis.inside.topology import LayerTopology, State
 from analysis.measure.quality import Interval
 from analysis.tasks import ACCURACY, R2
-from ui import layer_figures, topology_figures
+from ui.layers import layer_figures, topology_figures
 from ui.theme import DARK, LIGHT
 
 MANY = [f"stage{i // 50}.{i % 50}.a_rather_long_name.conv{i}" for i in range(150)]

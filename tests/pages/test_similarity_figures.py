@@ -7,8 +7,8 @@ from analysis.explain.faithfulness import MeanCurve, Side
 from analysis.measure.quality import Interval
 from analysis.tasks import ACCURACY, R2
 from ui import theme
-from ui.faithfulness_figures import paired_measures, removal_chart
-from ui.similarity_figures import drift_chart
+from ui.compare.faithfulness_figures import paired_measures, removal_chart
+from ui.compare.similarity_figures import drift_chart
 
 POINTS = [
     DriftPoint(

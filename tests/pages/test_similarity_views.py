@@ -32,7 +32,8 @@ from tests.networks import Mlp, load, randomise
 from tests.pages.conftest import Open, texts
 from tests.zoo.networks import BY_NAME
 from tests.zoo.opened import from_module
-from ui import library, services, similarity_views, studies
+from ui import library, services, studies
+from ui.compare import similarity_views
 
 
 @pytest.fixture(autouse=True)

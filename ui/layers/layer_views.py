@@ -13,8 +13,9 @@ from analysis.tasks import Metric
 from analysis.units import Message
 from analysis.units import redundancy as redundancy_unit
 from analysis.units import representation as representation_unit
-from ui import comparison, computed, figures, layer_facts, layer_figures, studies, theme, workspace
+from ui import comparison, computed, figures, studies, theme, workspace
 from ui.bench import dense_plan
+from ui.layers import layer_facts, layer_figures
 
 _STORED = 60  # layers whose similarities are small enough for the database
 _AT_ONCE = 10  # seconds that a study may take without being asked for

@@ -8,7 +8,7 @@ import torch
 
 from analysis.inside.topology import LayerTopology, State
 from ui.figures import base, binned
-from ui.layer_figures import bounded
+from ui.layers.layer_figures import bounded
 from ui.theme import Palette
 
 MAX_LINKED = 64  # units or inputs that are joined by lines; more are drawn as shares

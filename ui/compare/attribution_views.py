@@ -17,11 +17,12 @@ from analysis.measure.quality import Evaluation
 from analysis.tasks import confidences
 from analysis.units import Message
 from analysis.units.attribution import pair_from_parts
-from ui import comparison_figures, computed, figures, studies, theme, workspace
-from ui.attribution_choices import how_explained, one_page, which_examples
-from ui.gallery import Remark, Row, gallery
+from ui import computed, figures, studies, theme, workspace
+from ui.compare import comparison_figures
+from ui.compare.attribution_choices import how_explained, one_page, which_examples
+from ui.compare.gallery import Remark, Row, gallery
+from ui.compare.token_view import TokenRow, token_table
 from ui.studies import Study
-from ui.token_view import TokenRow, token_table
 
 QUICK_SECONDS = 1.5  # up to here an answer is waited for
 _SELF_STARTED_SECONDS = 60.0  # a longer study is for the reader to begin

@@ -11,9 +11,10 @@ from analysis.inside.channel_activity import (
     upsampled,
 )
 from analysis.measure.quality import Evaluation
-from ui import channel_facts, theme, workspace
-from ui.channel_gallery import Picture, channel_gallery
-from ui.channel_views import View, class_names
+from ui import theme, workspace
+from ui.channel import channel_facts
+from ui.channel.channel_gallery import Picture, channel_gallery
+from ui.channel.channel_views import View, class_names
 
 SHOWN = 8  # examples that excite a channel most
 _TOKENS_BESIDE = 4  # shown on each side of the strongest

@@ -9,8 +9,9 @@ from torch import Tensor
 
 from analysis.inside.topology import LayerTopology, State, Topology
 from analysis.pruning.plan import Plan
-from ui import figures, layer_facts, theme, topology_figures, workspace
+from ui import figures, theme, workspace
 from ui.bench import dense_plan
+from ui.layers import layer_facts, topology_figures
 
 _FEW = 300  # links that can still be told apart as lines
 

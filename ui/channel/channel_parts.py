@@ -11,8 +11,9 @@ from analysis.inside.channel_activity import (
     class_means,
 )
 from analysis.measure.quality import Evaluation
-from ui import channel_figures, figures, theme, workspace
-from ui.channel_views import View, class_names
+from ui import figures, theme, workspace
+from ui.channel import channel_figures
+from ui.channel.channel_views import View, class_names
 
 _POSITIONS = 6  # of a module's that are named
 

@@ -21,7 +21,8 @@ from analysis.forgetting.margins import errors, margins
 from analysis.measure import Measurement
 from analysis.measure.quality import Evaluation, Interval, confusion
 from analysis.tasks import ACCURACY, CALIBRATION_ERROR
-from ui import figures, forgotten_figures, metric_table, theme, workspace
+from ui import figures, metric_table, theme, workspace
+from ui.forgotten import forgotten_figures
 
 MAX_CLASSES = 30  # drawn beside each other
 MAX_POINTS = 2000  # of a scatter, beside those that changed

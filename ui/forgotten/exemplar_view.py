@@ -20,9 +20,10 @@ from analysis.measure.quality import Evaluation
 from analysis.tasks import confidences
 from analysis.units import Message
 from analysis.units.exemplars import from_data
-from ui import exemplar_figures, figures, studies, theme, workspace
-from ui.exemplar_gallery import Card, gallery, picture_of
-from ui.forgotten_views import class_names
+from ui import figures, studies, theme, workspace
+from ui.forgotten import exemplar_figures
+from ui.forgotten.exemplar_gallery import Card, gallery, picture_of
+from ui.forgotten.forgotten_views import class_names
 
 SHOWN = 24  # examples at a time
 _FEATURES = 12  # columns of a table

@@ -24,8 +24,9 @@ from analysis.measure.quality import Evaluation
 from analysis.network import Group
 from analysis.pruning.plan import Pick, Plan, repick
 from analysis.pruning.selection import removal_count, select
-from ui import channel_facts, channel_figures, computed, figures, theme, workspace
+from ui import computed, figures, theme, workspace
 from ui.bench import dense_plan
+from ui.channel import channel_facts, channel_figures
 from ui.computed import Progress
 
 _WAYS: dict[str, bool | None] = {"As the plan says": None, "Keep by hand": False, "Remove by hand": True}

@@ -14,7 +14,7 @@ from analysis.forgetting.robustness import Point
 from analysis.measure.quality import Interval
 from analysis.tasks import Metric
 from ui.figures import base
-from ui.forgotten_figures import looks, spread
+from ui.forgotten.forgotten_figures import looks, spread
 from ui.theme import Palette
 
 

@@ -19,9 +19,10 @@ from analysis.measure import Measurement
 from analysis.tasks import Metric
 from analysis.units import Message
 from analysis.units.corruption import from_data
-from ui import computed, exemplar_figures, figures, studies, theme, workspace
-from ui.exemplar_gallery import picture_of, strip
-from ui.exemplar_view import contents, said_of
+from ui import computed, figures, studies, theme, workspace
+from ui.forgotten import exemplar_figures
+from ui.forgotten.exemplar_gallery import picture_of, strip
+from ui.forgotten.exemplar_view import contents, said_of
 
 _SEED = 0
 _COLUMNS = 3

@@ -19,8 +19,9 @@ from analysis.tasks import Metric
 from analysis.units import Message
 from analysis.units import drift as unit
 from analysis.units.attribution import pair_from_parts
-from ui import computed, figures, similarity_figures, studies, theme, workspace
-from ui.attribution_choices import method_choice
+from ui import computed, figures, studies, theme, workspace
+from ui.compare import similarity_figures
+from ui.compare.attribution_choices import method_choice
 from ui.studies import Study
 
 SIMILARITY_EXAMPLES = 200

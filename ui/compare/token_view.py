@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ui.gallery import Remark, diverging, remark_lines, scale_bar, shared_scale
+from ui.compare.gallery import Remark, diverging, remark_lines, scale_bar, shared_scale
 from ui.theme import Palette
 
 _LUMINANCE = np.array([0.2126, 0.7152, 0.0722])  # of linear red, green and blue (ITU-R BT.709)

@@ -14,10 +14,11 @@ from analysis.measure.quality import Evaluation
 from analysis.tasks import Metric
 from analysis.units import Message
 from analysis.units import faithfulness as unit
-from ui import computed, faithfulness_figures, figures, studies, theme, workspace
-from ui.attribution_choices import method_choice
-from ui.faithfulness_figures import Pair
-from ui.similarity_views import explaining_seconds
+from ui import computed, figures, studies, theme, workspace
+from ui.compare import faithfulness_figures
+from ui.compare.attribution_choices import method_choice
+from ui.compare.faithfulness_figures import Pair
+from ui.compare.similarity_views import explaining_seconds
 from ui.studies import Study
 
 _COUNTS = (64, EXAMPLES, 500)

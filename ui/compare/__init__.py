@@ -1,0 +1,1 @@
+"""The Compare page: attributions before and after, their similarity, their faithfulness."""

@@ -1,0 +1,1 @@
+"""The Forgotten page: classes, confidence, exemplars, robustness."""
