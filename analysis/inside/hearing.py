@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -11,6 +10,7 @@ from torch import Tensor
 from analysis.importance.signals import output_channels
 from analysis.inside.sets import NOBODY, Sets
 from analysis.network import Network
+from analysis.pruning.beside import Notes
 
 INPUT = 0  # the unit that stands for the network's input
 
@@ -50,7 +50,7 @@ class Sources:
     tied: set[str] = field(default_factory=set)
 
 
-class Hearing:
+class Hearing(Notes):
     """Which numbers belong to which tensor; filled by rules while the network runs.
 
     Parameters
@@ -60,10 +60,10 @@ class Hearing:
     """
 
     def __init__(self, network: Network, statistics: bool) -> None:
+        super().__init__()
         self.statistics = statistics
         self.sources = Sources()
         self.sets = self.sources.sets
-        self._known: dict[int, tuple[Tensor, Tensor]] = {}
         self._counts: dict[str, int] = {}
         units = INPUT + 1
         for layer in network.layers:
@@ -71,25 +71,10 @@ class Hearing:
             self.sources.first[layer.name] = units
             units += self._counts[layer.name]
 
-    def of(self, value: Any) -> Tensor | None:
-        """The numbers of a tensor; None if it depends on nothing."""
-        found = self._known.get(id(value))
-        return None if found is None else found[1]
-
     def numbers(self, value: Tensor) -> Tensor:
         """The numbers of a tensor, of its shape."""
         found = self.of(value)
         return self.all_alike(NOBODY, value) if found is None else found
-
-    def note(self, value: Any, numbers: Any) -> None:
-        """Remember numbers; the tensor is kept, so that its id stays its own."""
-        if isinstance(value, (tuple, list)):
-            for one, found in zip(value, numbers or [None] * len(value), strict=True):
-                self.note(one, found)
-        elif isinstance(value, Tensor):
-            self._known.pop(id(value), None)
-            if numbers is not None:
-                self._known[id(value)] = (value, numbers)
 
     def all_alike(self, number: int, value: Tensor) -> Tensor:
         """One number at every place of a tensor."""

@@ -8,14 +8,11 @@ dependence may be said that is none, but none is left out.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, fx
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten
 
 from analysis.importance.signals import channels_last, is_activation, output_channels
@@ -23,6 +20,7 @@ from analysis.inside.hearing import INPUT, Hearing, Sources
 from analysis.inside.hearing_rules import is_by_element, module_rule, operator_rule
 from analysis.inside.sets import NOBODY
 from analysis.network import BATCH_NORM_TYPES, LAYER_TYPES, Network
+from analysis.pruning.beside import Operators, operator_name
 from analysis.pruning.operator_rules import bound_arguments
 
 
@@ -63,30 +61,6 @@ def own_end(network: Network, layer: str) -> fx.Node:
             return node
 
 
-class _Operators(TorchDispatchMode):
-    """Sees every operator that runs, and lets the numbers follow it."""
-
-    def __init__(self, follower: _Follower) -> None:
-        super().__init__()
-        self.follower, self.is_paused = follower, False
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        output = func(*args, **(kwargs or {}))
-        if not self.is_paused:
-            with self.paused():
-                self.follower.operator(func, args, kwargs or {}, output)
-        return output
-
-    @contextmanager
-    def paused(self) -> Iterator[None]:
-        """Let what runs now go unseen."""
-        before, self.is_paused = self.is_paused, True
-        try:
-            yield
-        finally:
-            self.is_paused = before
-
-
 class _Follower(fx.Interpreter):
     """Runs the graph; layers and normalisations by the rule of their type, everything else by operators."""
 
@@ -94,7 +68,7 @@ class _Follower(fx.Interpreter):
         super().__init__(network.module)
         self.network = network
         self.hearing = Hearing(network, statistics)
-        self.mode = _Operators(self)
+        self.mode = Operators(self.operator)
         self._ends = {own_end(network, layer.name): layer.name for layer in network.layers}
 
     def run_node(self, n: fx.Node) -> Any:
@@ -129,10 +103,10 @@ class _Follower(fx.Interpreter):
 
     def operator(self, function: Any, args: Any, kwargs: Any, output: Any) -> None:
         """One operator that ran."""
-        name = function._schema.name.partition("::")[2]
-        name = name.removesuffix("_") if not name.startswith("_") else name
         tensors = [leaf for leaf in tree_flatten((args, kwargs))[0] if isinstance(leaf, Tensor)]
         if all(self.hearing.of(tensor) is None for tensor in tensors):
             return
         arguments = bound_arguments(function, args, kwargs)
-        self.hearing.note(output, operator_rule(self.hearing, function, name, arguments, tensors, output))
+        self.hearing.note(
+            output, operator_rule(self.hearing, function, operator_name(function), arguments, tensors, output)
+        )

@@ -8,17 +8,15 @@ by autograd nodes (Fang et al. 2023, "DepGraph") that also sees heads, gates, sh
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from analysis.network import Network, by_output, out_dim
+from analysis.pruning.beside import Notes, Operators, operator_name
 from analysis.pruning.flow_rules import rule_of
 from analysis.pruning.operator_rules import bound_arguments, labels_after
 from analysis.pruning.operators import Call, MaybeLabels
@@ -54,60 +52,24 @@ def follow(network: Network) -> Flow:
     return follower.result(answer)
 
 
-class _Operators(TorchDispatchMode):
-    """Sees every operator that runs, and lets labels follow it."""
-
-    def __init__(self, follower: _Follower) -> None:
-        super().__init__()
-        self.follower, self.is_paused = follower, False
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        output = func(*args, **(kwargs or {}))
-        if not self.is_paused:
-            with self.paused():
-                self.follower.operator(func, args, kwargs or {}, output)
-        return output
-
-    @contextmanager
-    def paused(self) -> Iterator[None]:
-        """Let what runs now go unseen."""
-        before, self.is_paused = self.is_paused, True
-        try:
-            yield
-        finally:
-            self.is_paused = before
-
-
 class _Follower(fx.Interpreter):
     """Runs the graph; layers by the rule of their type, everything else operator by operator."""
 
     def __init__(self, module: fx.GraphModule) -> None:
         super().__init__(module)
         self.slots = Slots()
-        self.mode = _Operators(self)
-        self._known: dict[int, tuple[Tensor, Tensor]] = {}
+        self.mode = Operators(self.operator)
+        self.notes = Notes()
 
     def of(self, value: Tensor) -> MaybeLabels:
         """The labels of a tensor that the network has computed."""
-        found = self._known.get(id(value))
-        return None if found is None else self.slots.labels.current(found[1])
-
-    def note(self, value: Any, labels: Any) -> None:
-        """Remember labels; the tensor is kept, so that its id stays its own."""
-        if isinstance(value, (tuple, list)):
-            for one, found in zip(value, labels or [None] * len(value), strict=True):
-                self.note(one, found)
-        elif isinstance(value, Tensor):
-            self._known.pop(id(value), None)
-            if labels is not None:
-                self._known[id(value)] = (value, labels)
+        found = self.notes.of(value)
+        return None if found is None else self.slots.labels.current(found)
 
     def operator(self, function: Any, args: Any, kwargs: Any, output: Any) -> None:
         """One operator that ran."""
-        name = function._schema.name.partition("::")[2]
-        name = name.removesuffix("_") if not name.startswith("_") else name
-        call = Call(name, bound_arguments(function, args, kwargs), output, self.of)
-        self.note(output, labels_after(self.slots.rules, function, call))
+        call = Call(operator_name(function), bound_arguments(function, args, kwargs), output, self.of)
+        self.notes.note(output, labels_after(self.slots.rules, function, call))
 
     def call_module(self, target: Any, args: Any, kwargs: Any) -> Any:
         module = self.fetch_attr(str(target))
@@ -117,7 +79,7 @@ class _Follower(fx.Interpreter):
         with self.mode.paused():
             output = module(*args)
             given = self.of(args[0]) if args else None
-            self.note(output, rule(self.slots, str(target), module, given, output))
+            self.notes.note(output, rule(self.slots, str(target), module, given, output))
         return output
 
     def get_attr(self, target: Any, args: Any, kwargs: Any) -> Any:
@@ -135,7 +97,7 @@ class _Follower(fx.Interpreter):
                     if isinstance(module, nn.Linear):
                         reason = f"the weights of {owner} are used twice"
                         self.slots.fix_inputs(owner, module.in_features, reason)
-                self.note(value, labels)
+                self.notes.note(value, labels)
         return value
 
     def result(self, answer: Any) -> Flow:
