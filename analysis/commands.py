@@ -22,7 +22,8 @@ from analysis.loading.evaluation_set import to_dataset
 from analysis.measure.measurement import Measurement, measure
 from analysis.measure.quality import Interval
 from analysis.network import Network
-from analysis.pruning.plan import GRANULARITIES, Plan, check_plan, from_json, uniform_plan
+from analysis.pruning.plan import GRANULARITIES, Plan, check_plan, uniform_plan
+from analysis.pruning.plan_json import from_json
 from analysis.pruning.prune import prune
 from analysis.units import Open
 from analysis.work import serve

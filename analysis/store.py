@@ -43,7 +43,8 @@ from analysis.measure.measurement import Numbers
 from analysis.measure.quality import Interval
 from analysis.measure.size import Size
 from analysis.network import Network
-from analysis.pruning.plan import Granularity, Plan, from_json, to_json
+from analysis.pruning.plan import Granularity, Plan
+from analysis.pruning.plan_json import from_json, to_json
 from analysis.sensitivity import Sensitivity
 
 _NAME = String(200)

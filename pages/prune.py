@@ -5,7 +5,7 @@ import streamlit as st
 from analysis.errors import PrunescopeError
 from analysis.export import to_pt2
 from analysis.importance import CRITERIA
-from analysis.pruning.plan import to_json
+from analysis.pruning.plan_json import to_json
 from ui import computed, frame, live_console, moves, prune_controls, prune_results, theme, workspace
 from ui.bench import dense_plan
 

@@ -14,7 +14,8 @@ import torch
 import sample_models
 from analysis.__main__ import open_source
 from analysis.commands import main
-from analysis.pruning.plan import Pick, Plan, make_plan, repick, to_json
+from analysis.pruning.plan import Pick, Plan, make_plan, repick
+from analysis.pruning.plan_json import to_json
 
 KEYS = {
     "network", "task", "images", "quality", "parameters", "connections", "nonzero_connections", "macs",

@@ -19,7 +19,8 @@ from analysis.history import Trial
 from analysis.importance import Scores
 from analysis.measure import Measurement
 from analysis.network import Network
-from analysis.pruning.plan import Plan, check_plan, from_json, recut, repick, rounded, targets
+from analysis.pruning.plan import Plan, check_plan, recut, repick, rounded, targets
+from analysis.pruning.plan_json import from_json
 from analysis.pruning.selection import by_hand, ranking, select, target_scores
 from analysis.sources import Opened, stem_of
 from ui import computed, library, services, theme

@@ -16,18 +16,6 @@ from analysis.network import Network
 
 Progress = Callable[[float], None]
 
-# What they say is how the answer reacts to a change of an input by one; all others say what it contributes.
-LOCAL = frozenset(
-    (
-        "saliency",
-        "smooth-grad",
-        "guided-backprop",
-        "deconvolution",
-        "grad-cam",
-        "guided-grad-cam",
-        "internal-influence",
-    )
-)
 _USUAL = ("saliency", "grad-cam")
 
 

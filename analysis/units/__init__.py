@@ -24,7 +24,8 @@ from analysis.errors import PrunescopeError
 from analysis.importance.registry import score
 from analysis.importance.scores import Scores
 from analysis.network import Network
-from analysis.pruning.plan import Plan, from_json, to_json
+from analysis.pruning.plan import Plan
+from analysis.pruning.plan_json import from_json, to_json
 from analysis.pruning.prune import prune
 from analysis.sources import Opened
 

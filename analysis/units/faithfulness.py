@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from analysis.explain.explainer import LOCAL, empty_input, explainer
+from analysis.explain.explainer import empty_input, explainer
 from analysis.explain.faithfulness import Finding, MeanCurve, Side, faithfulness
 from analysis.explain.methods import METHODS
 from analysis.measure.quality import Interval
@@ -47,7 +47,7 @@ def run(case: Case, parameters: Mapping[str, Any], known: Sequence[Message], say
         explainer(method, baseline, layer=parameters["layer"]),
         empty=empty_input(case.network, baseline),
         signed=METHODS[method].is_signed,
-        local=method in LOCAL,
+        local=METHODS[method].is_local,
         known=[entry["measure"] for entry in known],
         progress=say,
     )

@@ -14,7 +14,8 @@ from playwright.sync_api import Browser, Locator, Page, expect
 
 import sample_models
 from analysis.measure.cost import cost
-from analysis.pruning.plan import from_json, make_plan, repick
+from analysis.pruning.plan import make_plan, repick
+from analysis.pruning.plan_json import from_json
 from analysis.pruning.prune import prune
 from tests.e2e import harness
 from tests.e2e.harness import choose_view, settle

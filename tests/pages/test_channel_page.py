@@ -19,7 +19,8 @@ from analysis.inside.channel import rank
 from analysis.inside.channel_activity import entries_of
 from analysis.measure.cost import cost
 from analysis.measure.quality import evaluate, quality
-from analysis.pruning.plan import Pick, Plan, make_plan, to_json
+from analysis.pruning.plan import Pick, Plan, make_plan
+from analysis.pruning.plan_json import to_json
 from analysis.pruning.prune import prune
 from analysis.pruning.selection import ranking, select
 from analysis.sources import Opened

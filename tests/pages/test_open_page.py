@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 import sample_models
 from analysis.measure.quality import evaluate, quality
-from analysis.pruning.plan import make_plan, to_json
+from analysis.pruning.plan import make_plan
+from analysis.pruning.plan_json import to_json
 from tests.networks import sample_module
 from tests.pages.conftest import APP, Open, console, metric, texts
 from ui import library, services

@@ -12,7 +12,8 @@ import sample_models
 from analysis.importance import CRITERIA, score
 from analysis.measure.cost import cost
 from analysis.measure.quality import Interval, evaluate, quality
-from analysis.pruning.plan import Plan, make_plan, to_json
+from analysis.pruning.plan import Plan, make_plan
+from analysis.pruning.plan_json import to_json
 from analysis.pruning.prune import prune
 from analysis.sensitivity import Sensitivity
 from tests.pages.conftest import Open, console, metric

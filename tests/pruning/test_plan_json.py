@@ -5,7 +5,8 @@ import json
 import pytest
 
 from analysis.errors import PlanError
-from analysis.pruning.plan import MAX_PICKS, SCHEMA, Cut, Pick, Plan, from_json, to_json
+from analysis.pruning.plan import MAX_PICKS, Cut, Pick, Plan
+from analysis.pruning.plan_json import SCHEMA, from_json, to_json
 
 PLANS = [
     Plan("digits-cnn", "l1"),

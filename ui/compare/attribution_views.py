@@ -66,14 +66,10 @@ def _estimate(question: Question) -> float:
         draw_seconds(),
     )
     noun = dataset.noun if len(question.indices) > 1 else dataset.noun[:-1]
-    st.caption(f"Takes {_duration(seconds)} for {len(question.indices)} {noun}, before and after together.")
+    st.caption(
+        f"Takes {theme.duration(seconds)} for {len(question.indices)} {noun}, before and after together."
+    )
     return seconds
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 1:
-        return "less than a second"
-    return f"about {seconds:.0f} s" if seconds < 90 else f"about {seconds / 60:.0f} minutes"
 
 
 def _study(question: Question, seconds: float, draw) -> None:  # type: ignore[no-untyped-def]

@@ -166,6 +166,8 @@ class Method:
         It speaks for and against an answer: turned around, it explains the opposite answer.
     has_target : bool
         False if it says the same whatever answer is asked about.
+    is_local : bool
+        It says how the answer reacts to a change of an input by one; all others say what the input contributes.
     is_map : bool
         It finds one map over an image, and every channel holds the whole of it.
     """
@@ -187,6 +189,7 @@ class Method:
     is_signed: bool = True
     is_random: bool = False
     has_target: bool = True
+    is_local: bool = False
     is_map: bool = False
 
     @property

@@ -20,4 +20,5 @@ METHOD = Method(
     compute,
     prepare=own_relu_inputs,
     needs_relu=True,
+    is_local=True,
 )

@@ -24,4 +24,5 @@ METHOD = Method(
     compute,
     needs_layer=True,
     is_map=True,
+    is_local=True,
 )

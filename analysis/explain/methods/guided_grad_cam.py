@@ -30,4 +30,5 @@ METHOD = Method(
     prepare=own_relu_inputs,
     needs_layer=True,
     needs_relu=True,
+    is_local=True,
 )

@@ -36,4 +36,5 @@ METHOD = Method(
     batch=16,
     needs_layer=True,
     is_map=True,
+    is_local=True,
 )

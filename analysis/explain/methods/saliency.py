@@ -22,4 +22,5 @@ METHOD = Method(
     compute,
     no_tokens="",
     is_signed=False,
+    is_local=True,
 )

@@ -40,4 +40,5 @@ METHOD = Method(
     ),
     is_signed=False,
     is_random=True,
+    is_local=True,
 )
