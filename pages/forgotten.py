@@ -6,7 +6,7 @@ from ui.forgotten import exemplar_view, forgotten_views, robustness_view
 before, after = comparison.header(
     "Forgotten",
     "What the smaller network forgot: which classes paid, how sure it still is, which examples it lost, and how it "
-    "stands harder ones.",
+    "copes with harder ones.",
 )
 if workspace.opened().dataset.task.is_classification:
     views = {"Classes": forgotten_views.classes, "Confidence": forgotten_views.confidence}

@@ -15,7 +15,12 @@ from analysis.sources import Files, Settings, open_files
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
-SNIPPETS = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+
+
+def snippet(word: str) -> str:
+    """The README's one piece of Python that holds `word`."""
+    (found,) = (code for code in re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL) if word in code)
+    return found
 
 
 def test_the_engine_snippet_prunes_measures_and_saves(
@@ -23,21 +28,24 @@ def test_the_engine_snippet_prunes_measures_and_saves(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     scope: dict = {}
-    exec(SNIPPETS[1], scope)  # the README's own code
+    exec(snippet("save_pt2"), scope)  # the README's own code
     assert str(scope["after"].cost.parameters) in capsys.readouterr().out
     assert scope["after"].cost.parameters < scope["dense"].cost.parameters
     saved = torch.export.load(tmp_path / "pruned.pt2").module()
     inputs = scope["data"].evaluation.inputs[:8]
     torch.testing.assert_close(saved(inputs), scope["pruned"].module(inputs))
-    exec(SNIPPETS[2], scope)
+    exec(snippet("Gauge"), scope)
     exact = scope["after"].quality["accuracy"].value
     assert scope["reading"].is_within(0.02) and abs(scope["reading"].value.value - exact) < 0.05
     assert f"after {scope['reading'].examples} of 10000" in capsys.readouterr().out
+    exec(snippet("deep-lift"), scope)
+    said = capsys.readouterr().out
+    assert "spearman" in said and float(scope["maps"][1].delta.abs().max()) < 0.001
 
 
 def test_a_network_of_ones_own_joins(capsys: pytest.CaptureFixture[str]) -> None:
     module = nn.Sequential(nn.Linear(6, 12), nn.ReLU(), nn.Linear(12, 3))
-    exec(SNIPPETS[3], {"my_module": module, "my_batch": torch.randn(4, 6)})
+    exec(snippet("with_groups"), {"my_module": module, "my_batch": torch.randn(4, 6)})
     out = capsys.readouterr().out
     assert "exact" in out and "refused" in out
 
@@ -47,7 +55,7 @@ def test_the_lines_that_export_make_files_that_open(tmp_path: Path, monkeypatch:
     torch.manual_seed(0)
     model, inputs = nn.Sequential(nn.Linear(6, 12), nn.ReLU(), nn.Linear(12, 3)), torch.randn(60, 6)
     given = {"x": inputs[:2], "inputs": inputs.numpy(), "targets": np.arange(60) % 3}
-    exec(SNIPPETS[0], {"torch": torch, "np": np, "model": model, **given})
+    exec(snippet("np.savez"), {"torch": torch, "np": np, "model": model, **given})
     files = Files(
         Path("network.pt2").read_bytes(), Path("data.npz").read_bytes(), Settings("network.pt2", "data.npz")
     )
