@@ -106,6 +106,11 @@ class Dataset:
         """
         return (inputs * self._level(self.scale) + self._level(self.offset)).float()
 
+    def names_of(self, classes: int) -> tuple[str, ...]:
+        """A name for each of the classes that a network tells apart, also for those that the data do not name."""
+        known = self.class_names[:classes]
+        return (*known, *(f"class {label}" for label in range(len(known), classes)))
+
     @property
     def baseline(self) -> float | Tensor:
         """The input that means "nothing": a black pixel, or the average of each feature.

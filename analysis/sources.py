@@ -260,6 +260,11 @@ def _fitted(raw: RawData, network: Network, task_name: str) -> Prepared:
     example = network.example_input
     with torch.no_grad():
         answer = network.module(example)
+    if answer.dim() == 0 or len(answer) != len(example):
+        raise NetworkError(
+            f"{network.name} answers {len(example)} example with values of shape {tuple(answer.shape)}, so that they do "
+            "not come example by example. If it ends in squeeze(), let it end in squeeze(-1), or leave that out."
+        )
     outputs = answer[0].numel()
     task = TASKS[task_name] if task_name else infer_task(raw, outputs)
     return prepare(

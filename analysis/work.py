@@ -33,12 +33,13 @@ def serve(open_source: Open, requests: IO[str] = sys.stdin, replies: IO[str] = s
     request = json.loads(requests.readline())
     Thread(target=_leave_with_parent, args=(requests,), daemon=True).start()
     try:
-        unit = find_unit(request.get("kind"))
-        case = open_case(open_source, request)
-        for part in unit(
-            case, request["parameters"], request["known"], lambda share: reply({"share": share})
-        ):
-            reply({"result": part})
+        with contextlib.redirect_stdout(sys.stderr):  # the code of a network may print
+            unit = find_unit(request.get("kind"))
+            case = open_case(open_source, request)
+            for part in unit(
+                case, request["parameters"], request["known"], lambda share: reply({"share": share})
+            ):
+                reply({"result": part})
     except PrunescopeError as error:
         reply({"error": str(error)})
         return 2

@@ -8,7 +8,8 @@ from ui.channel import channel_examples, channel_parts, channel_views
 
 frame.heading(
     "Channel",
-    "Why one channel stays or goes: what writes it, what excites it, what it costs, and what is lost without it.",
+    "Why one channel of the dense network stays or goes: what writes it, what excites it, what it costs, and what is "
+    "lost without it.",
 )
 
 group, channel, layer = channel_views.choices()
@@ -21,6 +22,7 @@ except PrunescopeError as error:
     st.button("Undo", on_click=workspace.bench().undo)
     st.stop()
 channel_views.numbers(view)
+channel_views.group_strip(view)
 
 dense = channel_views.dense_evaluation()
 left, right = st.columns(2, gap="medium")

@@ -7,7 +7,8 @@ from analysis.importance import CRITERIA, suits
 from analysis.importance.agreement import rank_correlation
 from analysis.importance.scores import channel_scores, layer_score, matrix
 from analysis.inside.channel import find
-from ui import figures, frame, theme, workspace
+from analysis.pruning.selection import silent_outputs
+from ui import computed, figures, frame, theme, workspace
 from ui.channel import channel_figures
 
 
@@ -43,12 +44,19 @@ frame.heading(
 fitting = [c.name for c in CRITERIA.values() if suits(c, network)]
 controls = st.columns([2, 2, 1], vertical_alignment="bottom")
 name = controls[0].selectbox(
-    "Criterion", fitting, index=fitting.index("l1"), format_func=lambda n: CRITERIA[n].label
+    "Criterion",
+    fitting,
+    index=fitting.index("l1"),
+    format_func=lambda n: CRITERIA[n].label,
+    key=f"importance:criterion:{network.name}",
+    persist_state="session",
 )
 criterion = CRITERIA[name]
 workspace.run_with_progress(f"Scoring by {criterion.label}…", lambda report: workspace.scores(name, report))
 scores = workspace.scores(name)
-layer = controls[1].selectbox("Layer", names, index=largest)
+layer = controls[1].selectbox(
+    "Layer", names, index=largest, key=f"importance:layer:{network.name}", persist_state="session"
+)
 ranked = controls[2].toggle("Sort by rank")
 source = f"Computed on {scores.origin}." if scores.examples else "Needs no data."
 st.caption(f"{criterion.sentence} {source}")
@@ -64,6 +72,7 @@ else:
     if ranked:
         cells = cells[rows]
         cells = cells[:, cells.sum(dim=0).argsort(descending=True, stable=True)]
+    gone = silent_outputs(network, computed.removed(workspace.bench().plan), layer)
     left, right = st.columns(2, gap="medium")
     with left, st.container(border=True):
         st.subheader(f"{layer}, cell by cell", anchor=False)
@@ -93,14 +102,17 @@ else:
             key = workspace.choice_key("ranking", f"{name}:{layer}")
             st.plotly_chart(
                 channel_figures.clickable(
-                    figures.channel_bars(ranking.numpy(), palette, y=criterion.label, ranked=True)
+                    figures.channel_bars(
+                        ranking.numpy(), palette, y=criterion.label, ranked=True, removed=gone
+                    )
                 ),
                 key=key, config=figures.CONFIG, on_select="rerun", selection_mode="points",
             )  # fmt: skip
             _open_clicked(key, layer)
             st.caption(
-                "The scores of the output channels from the most to the least important. Click a bar to see why "
-                "its channel stays or goes."
+                "The scores of the output channels from the most to the least important"
+                + ("; grey ones go by the plan in force" if gone else "")
+                + ". Click a bar to see why its channel stays or goes."
             )
         with st.container(border=True):
             st.subheader("Layers", anchor=False)

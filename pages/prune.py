@@ -23,7 +23,8 @@ criterion = CRITERIA[state.criterion]
 workspace.run_with_progress(
     f"Scoring by {criterion.label}…", lambda report: workspace.scores(criterion.name, report)
 )
-moves.carry_over()
+if not moves.carry_over():
+    st.rerun()
 with st.spinner("Measuring the dense network…"):
     dense = workspace.measured(dense_plan(network.name))
 prune_controls.sensitivity()
@@ -56,5 +57,7 @@ with right:
     prune_results.trade_off(palette)
     if now.evaluation.task.is_classification and not state.plan.is_dense:
         with st.expander("Change per class"):
-            prune_results.class_change(now, dense, workspace.opened().dataset.class_names, palette)
+            prune_results.class_change(
+                now, dense, workspace.opened().dataset.names_of(now.evaluation.classes), palette
+            )
     prune_results.sibling_curves(palette)

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from analysis import from_code
-from analysis.errors import PrunescopeError
+from analysis.errors import NetworkError, PrunescopeError
 from analysis.sources import stem_of
 
 ROOT = Path(__file__).parents[1]
@@ -36,6 +36,17 @@ def tensors():
 
 def torch_dataset():
     return TensorDataset(*tensors())
+
+def squeezed():
+    class Squeezed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc = nn.Linear(6, 1)
+
+        def forward(self, x):
+            return self.fc(x).squeeze()
+
+    return Squeezed(), torch.zeros(1, 6)
 
 def loader():
     return DataLoader(torch_dataset(), batch_size=7)
@@ -129,6 +140,11 @@ def test_what_does_not_fit_is_said_with_what_would(code, changed, message):
     with pytest.raises(PrunescopeError, match=message) as caught:
         from_code.open_code(code(**changed))
     assert "must name a function that returns" in str(caught.value)
+
+
+def test_an_answer_that_does_not_come_example_by_example_is_refused(code):
+    with pytest.raises(NetworkError, match=r"let it end in squeeze\(-1\)"):
+        from_code.open_code(code(model="squeezed", data="arrays"))
 
 
 @pytest.mark.parametrize(

@@ -83,8 +83,33 @@ def test_a_case_holds_the_network_of_its_plan():
     assert dense.plan.is_dense and dense.scores is None and dense.pruned is dense.network
 
 
+def test_findings_of_another_version_are_not_found(monkeypatch):
+    now = units.digest(request())
+    monkeypatch.setattr(units, "VERSION", units.VERSION + 1)
+    assert units.digest(request()) != now
+
+
+def test_what_two_workers_found_counts_once(serve):
+    _, replies = serve(request())
+    found = results(replies)
+    assert units.once("sweep", [*found, *reversed(found)]) == found
+
+
+def test_what_a_network_prints_is_no_reply(serve, monkeypatch, capsys):
+    sample = sample_models.load
+
+    def chatty(name):
+        print("building")
+        return sample(name)
+
+    monkeypatch.setattr(sample_models, "load", chatty)
+    code, replies = serve(request())
+    assert code == 0 and results(replies), "every line was JSON"
+    assert "building" in capsys.readouterr().err
+
+
 def test_every_unit_can_be_imported():
-    assert all(callable(units.find_unit(kind)) for kind in units.MODULES)
+    assert all(callable(units.find_unit(kind)) for kind in units.UNITS)
 
 
 @pytest.mark.parametrize(

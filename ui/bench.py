@@ -15,12 +15,14 @@ class Bench:
     A `gesture` is one drag of a slider: all its moves are undone together. `hand` is the target it moves.
     `handled` is the number of the console's last event that was carried out; events come again until the
     console hears that number, so that none is lost and none counts twice. `anchor` is the plan measured
-    last, with its exact headline; `misses` are the errors of past predictions, and
+    last, with its exact headline; `misses` are the errors of past predictions. `refused` counts criteria
+    that could not be taken, so that their choice is drawn anew, and
     `kept_plan` is what the store has as the plan in force.
     """
 
     plan: Plan
     criterion: str = "l1"
+    refused: int = 0
     granularity: Granularity = "channel"
     done: list[Plan] = field(default_factory=list)
     undone: list[Plan] = field(default_factory=list)

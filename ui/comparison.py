@@ -12,9 +12,11 @@ _RATIO = 0.3  # of every group, for those who come without a plan
 
 def needs_plan(what: str) -> None:
     """Stop the page if nothing is pruned, with a way to begin; `what` there would be to see."""
-    if not workspace.bench().plan.is_dense:
+    plan = workspace.bench().plan
+    if not workspace.removes_nothing():
         return
-    st.info(f"Nothing is pruned yet, so {what}. Move a slider on the Prune page, or start with this:")
+    reason = "Nothing is pruned yet" if plan.is_dense else "The plan in force is too small to remove anything"
+    st.info(f"{reason}, so {what}. Move a slider on the Prune page, or start with this:")
     columns = st.columns([1, 1, 2])
     columns[0].button(
         f"Prune {_RATIO:.0%} of every group",
@@ -38,6 +40,12 @@ def header(title: str, sentence: str) -> tuple[Measurement, Measurement]:
     needs_plan("there is nothing to compare")
     with st.spinner("Measuring both networks…"):
         before, after = workspace.dense(), workspace.measured(workspace.bench().plan)
+    cards(before, after)
+    return before, after
+
+
+def cards(before: Measurement, after: Measurement) -> None:
+    """The headline figures of both networks, and a warning if the pruned one says the same to everything."""
     dataset = workspace.opened().dataset
     metric = dataset.task.headline
     columns = st.columns(4)
@@ -69,13 +77,25 @@ def header(title: str, sentence: str) -> tuple[Measurement, Measurement]:
             height="stretch",
             help=f"In {dataset.target_unit}.",
         )
-    return before, after
+    answers = after.evaluation.answers
+    if len(answers) > 1 and bool((answers == answers[0]).all()):
+        said = float(answers[0])
+        name = (
+            dataset.names_of(after.evaluation.classes)[int(said)]
+            if after.evaluation.classes
+            else f"{said:.3g}"
+        )
+        st.warning(
+            f"The pruned network answers {theme.plain(name)} to every example: it has collapsed. What follows "
+            "compares with that."
+        )
 
 
 def choose_view(names: tuple[str, ...]) -> str:
     """Which of a page's views is shown."""
     chosen = st.segmented_control(
-        "View", names, default=names[0], required=True, label_visibility="collapsed"
-    )
+        "View", names, default=names[0], required=True, label_visibility="collapsed",
+        key=f"view:{':'.join(names)}", persist_state="session",
+    )  # fmt: skip
     assert chosen is not None
     return chosen

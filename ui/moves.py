@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from analysis.errors import PlanError, PrunescopeError
+from analysis.importance import CRITERIA
 from analysis.pruning.plan import GRANULARITIES, recut, targets
 from analysis.pruning.selection import by_hand, ranking, removal_count
 from analysis.sensitivity import rankable
@@ -110,8 +111,12 @@ _ACTIONS: dict[str, Callable[[Event], None]] = {
 _DRAWN_ANEW = ("settled", "paste", "undo", "redo", "reset")
 
 
-def carry_over() -> None:
-    """After a change of criterion, keep the ratios as far as it can rank the targets."""
+def carry_over() -> bool:
+    """After a change of criterion, keep the ratios as far as it can rank the targets.
+
+    False if, with what was picked by hand, too little of a group would be left: then the criterion is the one
+    before, and a notice says why.
+    """
     state = workspace.bench()
     if not state.plan.is_dense and state.plan.criterion != state.criterion:
         plan, network = replace(state.plan, criterion=state.criterion), workspace.network()
@@ -119,4 +124,12 @@ def carry_over() -> None:
             fitting = rankable(network, workspace.scores(state.criterion), granularity)
             kept = {t: r for t, r in plan.ratios_of(granularity).items() if t in fitting}
             plan = recut(plan, network, state.criterion, granularity, kept)
+        try:
+            workspace.check_left(plan)
+        except PlanError as error:
+            label = CRITERIA[state.criterion].label
+            state.criterion, state.refused = state.plan.criterion, state.refused + 1
+            workspace.notice(f"{label} ranks other channels last. {error}")
+            return False
         state.move(plan)
+    return True

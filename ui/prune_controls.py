@@ -29,7 +29,7 @@ def choices() -> None:
         for c in CRITERIA.values()
         if (state.granularity == "channel" or c.unit == "weight") and suits(c, workspace.network())
     ]
-    key = workspace.choice_key("criterion", f"{state.granularity}:{state.criterion}")
+    key = _criterion_key()
     middle.selectbox(
         "Criterion", fitting, index=fitting.index(state.criterion), key=key,
         on_change=_criterion_changed, args=(key,), format_func=lambda n: CRITERIA[n].label,
@@ -95,7 +95,12 @@ def _granularity_changed(key: str) -> None:
         state.criterion = "l1"
 
 
+def _criterion_key() -> str:
+    state = workspace.bench()
+    return workspace.choice_key("criterion", f"{state.granularity}:{state.criterion}:{state.refused}")
+
+
 def _criterion_changed(key: str) -> None:
     state = workspace.bench()
-    if key == workspace.choice_key("criterion", f"{state.granularity}:{state.criterion}"):
+    if key == _criterion_key():
         state.criterion = st.session_state.get(key) or state.criterion

@@ -18,14 +18,15 @@ from cachetools import LRUCache
 
 from analysis.jobs import JobStatus
 from analysis.pruning.plan import Plan
-from analysis.units import Message, digest, make_request, with_known
+from analysis.units import Message, digest, make_request, once, with_known
 from ui import computed, job_list, library, services, theme, workspace
 
 Draw = Callable[[Sequence[Message]], None]
 
 _TICK_SECONDS = 0.5
-_END: Message = {"end": True}  # stands behind the last part of a study that was carried out whole
+_END = "end"  # the last part of a study that was carried out whole: {_END: how many parts it has}
 _MEMORY: LRUCache[str, list[Message]] = LRUCache(48)
+_MEMORY_CHARACTERS = 2**28
 _LOCK = RLock()
 
 
@@ -70,12 +71,13 @@ class Study:
 
 def parts(study: Study) -> list[Message]:
     """What is known already, in the order it was found."""
-    return [part for part in _kept(study) if part != _END]
+    return once(study.kind, [part for part in _kept(study) if _END not in part])
 
 
 def is_complete(study: Study) -> bool:
     """True if all its parts are known."""
-    return _END in _kept(study)
+    ends = [part[_END] for part in _kept(study) if _END in part]
+    return bool(ends) and len(parts(study)) >= int(ends[-1])  # old parts may have been forgotten since
 
 
 def last(study: Study) -> JobStatus | None:
@@ -88,14 +90,18 @@ def start(study: Study) -> None:
     """Find out what is not known yet, in a job; each part is kept the moment it arrives."""
     about, add = study.about, _keeper(study)
     known = services.store().findings if study.keep == "store" else _remembered
+
+    def found() -> list[Message]:
+        return once(study.kind, [part for part in known(about) if _END not in part])
+
     services.jobs().submit(
         workspace.history(),
         study.label,
         study.request,
         lambda part: add(about, [part]),
-        lambda request: with_known(request, [part for part in known(about) if part != _END]),
+        lambda request: with_known(request, found()),
         about=about,
-        on_done=lambda: add(about, [_END]),
+        on_done=lambda: add(about, [{_END: len(found())}]),
     )
 
 
@@ -146,6 +152,8 @@ def _controls(study: Study, button: str, sentence: str, is_partial: bool, name: 
         with place.container():
             if job is not None and job.state == "failed":
                 st.error(theme.plain(job.message))
+            if job is not None and job.state == "cancelled":
+                st.caption("Cancelled." + (" What was found until then is kept." if is_partial else ""))
             st.caption(sentence)
             key = f"start:{study.kind}:{name}"
             if not st.button("Go on" if is_partial else button, type="primary", key=key):
@@ -178,3 +186,14 @@ def _remembered(about: str) -> list[Message]:
 def _remember(about: str, found: Sequence[Message]) -> None:
     with _LOCK:
         _MEMORY[about] = [*_MEMORY.get(about, ()), *found]
+        while len(_MEMORY) > 1 and sum(map(_characters, _MEMORY.values())) > _MEMORY_CHARACTERS:
+            _MEMORY.popitem()  # the one that was not asked for longest
+
+
+def _characters(value: Any) -> int:
+    """About how much room plain data take."""
+    if isinstance(value, Mapping):
+        return sum(map(_characters, value.values()))
+    if isinstance(value, list):
+        return sum(map(_characters, value))
+    return len(value) if isinstance(value, str) else 32

@@ -114,7 +114,8 @@ def delta_look(change: Interval, metric: Metric) -> dict[str, Any]:
 
 def saving_look(value: float, whole: float) -> dict[str, Any]:
     """How ``st.metric`` shows a cost against the dense network's: less is better."""
-    text = f"{100 * (value / whole - 1):+.0f}%" if whole else ""
+    share = 100 * (value / whole - 1) if whole else 0.0
+    text = f"{share:+.1f}%" if share > -100 and round(share) == -100 else f"{share:+.0f}%"
     if text in ("+0%", "-0%", ""):
         return {"delta": "+0%", "delta_color": "off", "delta_arrow": "off"}
     return {"delta": text, "delta_color": "inverse"}

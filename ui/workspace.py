@@ -162,6 +162,11 @@ def dense() -> Measurement:
     return computed.measurement(dense_plan(network_name()), image_count())
 
 
+def removes_nothing() -> bool:
+    """True if the plan in force leaves every weight, be it dense or too small to remove anything."""
+    return not any(bool(mask.any()) for mask in computed.removed(bench().plan).values())
+
+
 def measured(plan: Plan) -> Measurement:
     """The measurement of a plan on the chosen examples; kept as a trial of this session."""
     plan = _canonical(plan)
@@ -205,7 +210,7 @@ def set_ratios(ratios: Mapping[str, float], *, hand: str | None = None, gesture:
         multiple = st.session_state.get(MULTIPLE) or MULTIPLES[0]
         ratios = rounded(network(), ratios, multiple, _gone_by_hand(state))
     plan = recut(state.plan, network(), state.criterion, state.granularity, ratios)
-    _check_left(plan)
+    check_left(plan)
     state.move(plan, hand=hand, gesture=gesture)
 
 
@@ -221,7 +226,7 @@ def pick(group: str, channel: int, removed: bool | None) -> None:
     plan = repick(state.plan, network(), group, channel, removed)
     if state.plan.is_dense:
         plan = replace(plan, criterion=state.criterion)
-    _check_left(plan)
+    check_left(plan)
     state.move(plan, hand=group)
 
 
@@ -381,7 +386,7 @@ def _gone_by_hand(state: Bench) -> dict[str, tuple[int, ...]]:
     return found
 
 
-def _check_left(plan: Plan) -> None:
+def check_left(plan: Plan) -> None:
     """Refuse a plan that, with what was picked by hand, leaves too little of a group."""
     if plan.picks:
         select(network(), plan.only("channel"), scores(plan.criterion))

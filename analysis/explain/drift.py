@@ -83,7 +83,8 @@ def alike(network: Network, criterion: str, granularity: Granularity) -> Family:
 def scaled(plan: Plan) -> Family:
     """The cuts of `plan`, all multiplied by the same number, so that the largest is the ratio asked for.
 
-    What was picked by hand stays as it is, except at 0, where nothing is removed.
+    What was picked by hand stays as it is, except at 0, where nothing is removed. :func:`drift` leaves out a
+    ratio at which that and the cuts would leave nothing of a group.
 
     Raises
     ------
@@ -154,7 +155,14 @@ def drift(
         yield Floor(seeds, _alike(pairs))
     for ratio in wanted:
         if ratio > 0:
-            pruned = prune(network, family(ratio), scores)
+            plan = family(ratio)
+            try:
+                pruned = prune(network, plan, scores)
+            except PlanError:
+                if not plan.picks:
+                    raise
+                stage.finish()
+                continue  # with what was picked by hand, a whole group would go: there is no such network
             after = evaluate(pruned, split, dense.task)
             yield _point(
                 ratio, after, dense, _alike([(maps, _maps(pruned, task, some, explain, stage.report))])
@@ -202,11 +210,12 @@ def moved_before_lost(
             "of random weights.",
         )
     if True in moved:
-        first_moved = known[moved.index(True)].ratio
+        lost = known[holds.index(False)]
+        when = "by then" if lost.ratio < known[moved.index(True)].ratio else "there, too"
         return Moved(
             (),
-            f"{metric.label} is lost already at {first_moved:.0%} removed, where the maps have gone half of the "
-            "way to those of random weights.",
+            f"The maps have gone half of the way to those of random weights at {known[moved.index(True)].ratio:.0%} "
+            f"removed; {metric.label} has fallen {when} ({_amount(lost.change.value, metric)} at {lost.ratio:.0%}).",
         )
     return Moved(
         (),
@@ -218,6 +227,10 @@ def _holds(point: DriftPoint, metric: Metric, tolerance: float) -> bool:
     sign = 1 if metric.higher_is_better else -1
     gain, best = sign * point.change.value, max(sign * point.change.low, sign * point.change.high)
     return gain >= -tolerance or best >= 0
+
+
+def _amount(change: float, metric: Metric) -> str:
+    return f"{100 * change:+.1f} points" if metric.percent else f"{change:+.3f}"
 
 
 def _maps(

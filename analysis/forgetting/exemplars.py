@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from analysis.datasets import Dataset, Split
-from analysis.errors import CriterionError, DataError
+from analysis.errors import CriterionError, DataError, PlanError
 from analysis.importance.registry import CRITERIA, Criterion, find_criterion, score, suits
 from analysis.measure.quality import Evaluation, Interval, evaluate, wilson
 from analysis.network import Network
@@ -96,11 +96,18 @@ def population(
     CriterionError
         If the criterion gives the same scores each time, or there are too few calibration examples to draw
         from.
+    PlanError
+        If the plan cuts nothing by rank, or leaves too little of a group.
     DataError
         If the networks do not tell classes apart.
     """
     criterion = find_criterion(plan.criterion)
     _check(criterion, dataset, task)
+    if not plan.cuts and not plan.is_dense:
+        raise PlanError(
+            "All that this plan removes was picked by hand, so pruning again gives the same network each time. Cut "
+            "some of it by rank."
+        )
     for done, seed in enumerate(seeds):
 
         def report(share: float, done: int = done) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -216,19 +217,26 @@ def _rank_words(found: Rank | None) -> str:
 def _effect_words(effect: Effect, metric: Metric) -> str:
     if effect.changed == 0:
         return "removing it alone changes no answer"
-    loss = -effect.change.value if metric.higher_is_better else effect.change.value
-    ends = sorted((effect.change.low, effect.change.high))
-    if metric.higher_is_better:
-        ends = [-ends[1], -ends[0]]
-    verb = "costs" if loss >= 0 else "gains"
-    if loss < 0:
-        loss, ends = -loss, [-ends[1], -ends[0]]
-    low, high = (_size(end, metric) for end in ends)
+    if not math.isfinite(effect.change.value):
+        return f"what removing it alone costs cannot be told in {metric.label}"
+    change = effect.change
     unit = f" points of {metric.label.lower()}" if metric.percent else f" of {metric.label}"
-    return f"removing it alone {verb} {_size(loss, metric)}{unit} (95% interval {low} to {high})"
+    if change.low <= 0 <= change.high:
+        ends = f"{_signed(change.low, metric)} to {_signed(change.high, metric)}"
+        return f"removing it alone changes nothing that can be measured ({ends}{unit} at 95%)"
+    verb = "costs" if (change.value < 0) == metric.higher_is_better else "gains"
+    low, high = sorted((abs(change.low), abs(change.high)))
+    return (
+        f"removing it alone {verb} {_size(abs(change.value), metric)}{unit} "
+        f"(95% interval {_size(low, metric)} to {_size(high, metric)})"
+    )
 
 
 def _size(value: float, metric: Metric) -> str:
-    """0.2 (points) or 0.013; never minus zero."""
-    text = f"{100 * value:.1f}" if metric.percent else f"{value:.3f}"
-    return text.lstrip("-") if float(text) == 0 else text
+    """0.2 (points) or 0.013."""
+    return f"{100 * value:.1f}" if metric.percent else f"{value:.3f}"
+
+
+def _signed(value: float, metric: Metric) -> str:
+    text = _size(abs(value), metric)
+    return text if float(text) == 0 else ("-" if value < 0 else "+") + text

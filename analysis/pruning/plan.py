@@ -33,7 +33,7 @@ class Cut:
     def __post_init__(self) -> None:
         if self.granularity not in GRANULARITIES:
             raise PlanError(
-                f"{self.target}: granularity {self.granularity!r} is unknown; use weight or channel."
+                f"{self.target}: granularity {short(self.granularity)} is unknown; use weight or channel."
             )
         if not (math.isfinite(self.ratio) and 0 <= self.ratio <= 1):
             raise PlanError(f"{self.target}: the ratio removed is {self.ratio}; it must lie between 0 and 1.")
@@ -54,12 +54,12 @@ class Pick:
     def __post_init__(self) -> None:
         if type(self.channel) is not int or not 0 <= self.channel <= MAX_CHANNEL:
             raise PlanError(
-                f"{_some([self.target])}: {_short(self.channel)} is no channel; give a whole number from 0 to "
+                f"{_some([self.target])}: {short(self.channel)} is no channel; give a whole number from 0 to "
                 f"{MAX_CHANNEL:,}."
             )
         if type(self.removed) is not bool:
             raise PlanError(
-                f"{_some([self.target])}, channel {self.channel}: removed is {_short(self.removed)}; it must be "
+                f"{_some([self.target])}, channel {self.channel}: removed is {short(self.removed)}; it must be "
                 "true (removed by hand) or false (kept by hand)."
             )
 
@@ -313,7 +313,7 @@ def _few(channels: Sequence[int]) -> str:
     return ", ".join(map(str, channels[:_SHOWN])) + more
 
 
-def _short(value: object) -> str:
+def short(value: object) -> str:
     """A value from a file, so that it fits into a sentence."""
     text = repr(value)
     return text if len(text) <= 80 else text[:80] + "…"

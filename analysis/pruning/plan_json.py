@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from analysis.errors import PlanError
-from analysis.pruning.plan import MAX_PICKS, Cut, Pick, Plan
+from analysis.pruning.plan import MAX_PICKS, Cut, Pick, Plan, short
 
 SCHEMA = 2
 READABLE = (1, SCHEMA)  # schema 1 knew no picks
@@ -41,7 +41,7 @@ def from_json(text: str | bytes) -> Plan:
         raise PlanError("The plan is not a JSON object. Load a file that Prunescope saved.")
     if type(content.get("schema")) is not int or content["schema"] not in READABLE:
         raise PlanError(
-            f"The plan has schema {content.get('schema')!r}; this version reads the numbers "
+            f"The plan has schema {short(content.get('schema'))}; this version reads the numbers "
             f"{' and '.join(map(str, READABLE))}."
         )
     cuts = _field(content, "cuts", list)
@@ -63,7 +63,7 @@ def _cut_from(entry: Any) -> Cut:
         raise PlanError("A cut of the plan is not a JSON object with target, granularity and ratio.")
     ratio = entry.get("ratio")
     if isinstance(ratio, bool) or not isinstance(ratio, (int, float)):
-        raise PlanError(f"A cut of the plan has no number as ratio: {ratio!r}.")
+        raise PlanError(f"A cut of the plan has no number as ratio: {short(ratio)}.")
     try:
         ratio = float(ratio)
     except OverflowError:
@@ -80,5 +80,5 @@ def _pick_from(entry: Any) -> Pick:
 def _field(content: dict[str, Any], name: str, kind: type) -> Any:
     value = content.get(name)
     if not isinstance(value, kind):
-        raise PlanError(f"The plan has no valid {name!r} (found {value!r}).")
+        raise PlanError(f"The plan has no valid {name!r} (found {short(value)}).")
     return value

@@ -13,7 +13,7 @@ from torch import Tensor
 from analysis.errors import CriterionError, PlanError
 from analysis.importance.registry import find_criterion
 from analysis.importance.scores import Scores, group_scores, per_weight
-from analysis.network import Group, Network
+from analysis.network import Group, Network, by_output
 from analysis.pruning.channels import weights_of
 from analysis.pruning.plan import Granularity, Pick, Plan, check_left, check_plan
 
@@ -178,6 +178,14 @@ def removed_weights(network: Network, selection: Selection) -> dict[str, Tensor]
             module = network.module.get_submodule(part.module)
             masks[part.module] |= weights_of(module, part.side, part.positions(channels))
     return masks
+
+
+def silent_outputs(network: Network, masks: Mapping[str, Tensor], layer: str) -> set[int]:
+    """The outputs of a layer of which no weight is left, by the masks of :func:`removed_weights`."""
+    if layer not in masks:
+        return set()
+    gone = by_output(network.module.get_submodule(layer), masks[layer]).flatten(1).all(dim=1)
+    return set(gone.nonzero().flatten().tolist())
 
 
 def ratio_below(values: Tensor, threshold: float) -> float:

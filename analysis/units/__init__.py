@@ -6,7 +6,7 @@ know. A unit is a module here with a function ``run(case, parameters, known, say
 by part, each a dict of plain data that can be drawn on its own, and calls `say` with the share done, as often
 as it can. What was found before comes as `known`, and is not measured again.
 
-A new unit is a file and a line in :data:`MODULES`.
+A new unit is a file and a line in :data:`UNITS`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
 from importlib import import_module
-from typing import Any
+from typing import Any, NamedTuple
 
 from analysis.datasets import Dataset, Split
 from analysis.errors import PrunescopeError
@@ -34,16 +34,26 @@ Open = Callable[[str], Opened]
 Say = Callable[[float], None]
 Run = Callable[["Case", Mapping[str, Any], Sequence[Message], Say], Iterator[Message]]
 
-MODULES = {
-    "attribution": "analysis.units.attribution",
-    "sweep": "analysis.units.sweep",
-    "drift": "analysis.units.drift",
-    "faithfulness": "analysis.units.faithfulness",
-    "exemplars": "analysis.units.exemplars",
-    "corruption": "analysis.units.corruption",
-    "representation": "analysis.units.representation",
-    "redundancy": "analysis.units.redundancy",
-}  # by name, so that a worker imports only what it needs
+VERSION = 1  # to be raised when a part's layout or meaning changes: findings of another version are not read
+
+
+class Unit(NamedTuple):
+    """A kind of work: the module that does it, and what tells its parts apart."""
+
+    module: str
+    part_keys: tuple[str, ...]
+
+
+UNITS: Mapping[str, Unit] = {
+    "sweep": Unit("analysis.units.sweep", ("target", "ratio")),
+    "attribution": Unit("analysis.units.attribution", ("first",)),
+    "drift": Unit("analysis.units.drift", ("ratio",)),
+    "faithfulness": Unit("analysis.units.faithfulness", ("measure",)),
+    "exemplars": Unit("analysis.units.exemplars", ("seed",)),
+    "corruption": Unit("analysis.units.corruption", ("corruption", "strength")),
+    "representation": Unit("analysis.units.representation", ("number",)),
+    "redundancy": Unit("analysis.units.redundancy", ("block",)),
+}  # modules by name, so that a worker imports only what it needs
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,15 +115,23 @@ def with_known(request: Mapping[str, Any], known: Sequence[Message]) -> Message:
 
 def digest(request: Mapping[str, Any]) -> str:
     """Equal for requests for the same findings, whatever is known of them; of the network, its name counts."""
-    content = {key: value for key, value in request.items() if key != "known"}
+    content = {key: value for key, value in request.items() if key != "known"} | {"version": VERSION}
     return sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def once(kind: str, parts: Sequence[Message]) -> list[Message]:
+    """Each part once: workers that were asked the same at the same time have found it twice."""
+    found: dict[str, Message] = {}
+    for part in parts:
+        found.setdefault(json.dumps([part.get(key) for key in UNITS[kind].part_keys], sort_keys=True), part)
+    return list(found.values())
 
 
 def find_unit(kind: Any) -> Run:
     """The unit of a kind; PrunescopeError if there is none."""
-    if kind not in MODULES:
-        raise PrunescopeError(f"There is no work called {kind!r}. Known: {', '.join(MODULES)}.")
-    run: Run = import_module(MODULES[kind]).run
+    if kind not in UNITS:
+        raise PrunescopeError(f"There is no work called {kind!r}. Known: {', '.join(UNITS)}.")
+    run: Run = import_module(UNITS[kind].module).run
     return run
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -14,10 +15,10 @@ from analysis.inside.representation import MOST, Minibatch, minibatches
 from analysis.units import Case, Message, Say
 
 
-def to_data(part: Minibatch) -> Message:
-    """A minibatch as plain data; None where a layer has no value."""
+def to_data(part: Minibatch, number: int = 0) -> Message:
+    """A minibatch and its number as plain data; None where a layer has no value."""
     sides = {key: _to_list(getattr(part, key)) for key in ("cross", "before", "after")}
-    return {"examples": part.examples, **sides}
+    return {"number": number, "examples": part.examples, **sides}
 
 
 def from_data(data: Mapping[str, Any]) -> Minibatch:
@@ -28,8 +29,11 @@ def from_data(data: Mapping[str, Any]) -> Minibatch:
 def run(case: Case, parameters: Mapping[str, Any], known: Sequence[Message], say: Say) -> Iterator[Message]:
     """Compare the dense network with the plan's, or with itself for the dense plan; without `known` minibatches."""
     inputs = case.split.sample(MOST).inputs
-    parts = minibatches(case.network, case.pruned, inputs, known=len(known), progress=say)
-    yield from map(to_data, parts)
+    numbers = {part["number"] for part in known}
+    first = next(number for number in count() if number not in numbers)
+    parts = minibatches(case.network, case.pruned, inputs, known=first, progress=say)
+    for number, part in enumerate(parts, start=first):
+        yield to_data(part, number)
 
 
 def _to_list(values: Tensor) -> list[Any]:

@@ -140,7 +140,7 @@ def test_a_plan_leads_to_a_comparison(page: Page, url: str) -> None:
     page.get_by_role("button", name="Prune 30% of every group").click()
     settle(page)
     assert page.locator(".ps-gallery img").count() == 6 * 4
-    choose(page, "Examples", "Answer changed")
+    choose(page, "Which examples", "Answer changed")
     choose(page, "Method", "GradCAM · layer")
     expect(page.get_by_role("combobox", name="At layer")).to_be_visible()
     choose_view(page, "Similarity")

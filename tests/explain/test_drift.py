@@ -19,6 +19,7 @@ from analysis.explain.drift import (
 from analysis.explain.randomised import randomised
 from analysis.explain.similarity import similarities
 from analysis.importance.registry import score
+from analysis.importance.scores import group_scores
 from analysis.measure.quality import Interval, paired_proportions, wilson
 from analysis.network import Network
 from analysis.pruning.plan import Cut, Pick, Plan, make_plan, targets, uniform_plan
@@ -186,6 +187,15 @@ def test_a_scaled_plan_keeps_its_proportions():
             scaled(bare)
 
 
+def test_ratios_at_which_nothing_of_a_group_would_be_left_are_left_out():
+    network, some = _conv()
+    group = next(group for group in network.groups if group.is_prunable)
+    best = int(group_scores(score(network, "l1"), network, group).argmax())
+    plan = Plan(network.name, "l1", (Cut(group.name, "channel", 0.5),), (Pick(group.name, best, True),))
+    parts = _drift(network, CLASSIFICATION, some, scaled(plan), ratios=(0.1, 0.5, 1.0))
+    assert [part.ratio for part in parts if isinstance(part, DriftPoint)] == [0.0, 0.1, 0.5]
+
+
 def test_cutting_alike_cuts_every_target():
     network, _ = _conv()
     plan = alike(network, "l2", "channel")(0.4)
@@ -241,7 +251,12 @@ def test_only_neighbouring_ratios_are_one_range():
 
 def test_accuracy_lost_first_and_maps_that_stay_are_said_in_words():
     lost = _moved(_points((0, 0, 1), (0.1, -0.2, 0.9), (0.2, -0.3, 0.1)), _floor(0))
-    assert lost.ratios == () and lost.sentence.startswith("Accuracy is lost already at 20% removed")
+    assert lost.ratios == () and lost.sentence == (
+        "The maps have gone half of the way to those of random weights at 20% removed; Accuracy has fallen by then "
+        "(-20.0 points at 10%)."
+    )
+    together = _moved(_points((0, 0, 1), (0.1, -0.2, 0.1)), _floor(0))
+    assert together.sentence.endswith("at 10% removed; Accuracy has fallen there, too (-20.0 points at 10%).")
     still = _moved(_points((0, 0, 1), (0.1, 0, 0.9)), _floor(0))
     assert still.ratios == () and still.sentence.startswith("Up to 10% removed, the maps have not")
 

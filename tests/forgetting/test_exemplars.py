@@ -7,12 +7,12 @@ import pytest
 import torch
 
 import sample_models
-from analysis.errors import CriterionError, DataError
+from analysis.errors import CriterionError, DataError, PlanError
 from analysis.explain.examples import choose
 from analysis.forgetting.exemplars import consensus, difficulty, drawn_criteria, population
 from analysis.importance import CRITERIA, score
 from analysis.measure.quality import evaluate, wilson
-from analysis.pruning.plan import Plan, make_plan, uniform_plan
+from analysis.pruning.plan import Pick, Plan, make_plan, uniform_plan
 from analysis.pruning.prune import prune
 from analysis.tasks import REGRESSION
 from tests.forgetting.answered import said
@@ -238,6 +238,14 @@ def test_a_populations_exemplars_are_harder_too(digits):
     for evaluation in (before, after):
         shown = difficulty(found.exemplars, evaluation)
         assert shown.chosen.value < shown.others.value
+
+
+def test_picks_alone_have_no_population(digits):
+    opened, _, before, _ = digits
+    name = opened.network.name
+    plan = Plan(name, "random", (), (Pick(opened.network.groups[0].name, 0, True),))
+    with pytest.raises(PlanError, match="picked by hand, so pruning again gives the same network"):
+        next(population(opened.network, plan, opened.dataset, before.split, before.task))
 
 
 def test_a_plan_that_removes_nothing_has_no_exemplar(digits):

@@ -217,6 +217,7 @@ def test_heads_are_called_heads():
 # ---- clauses
 
 BASE = Decision(True, "cut", Rank("l1", 29, 32), taken=10)
+NOTHING = "changes nothing that can be measured"
 LEAD = "Removed: it ranks 29 of 32 by L1 magnitude, and the plan takes the 10 least important"
 
 
@@ -227,11 +228,12 @@ def moved(value, low, high, changed: int | None = 3):
 @pytest.mark.parametrize(
     ("effect", "metric", "words"),
     [
-        (moved(-0.002, -0.005, 0.0), ACCURACY, "costs 0.2 points of accuracy (95% interval 0.0 to 0.5)"),
-        (moved(-0.0021, -0.0052, 0.001), ACCURACY, "costs 0.2 points of accuracy (95% interval -0.1 to 0.5)"),
-        (moved(0.012, -0.001, 0.02), ACCURACY, "gains 1.2 points of accuracy (95% interval -0.1 to 2.0)"),
-        (moved(0.0, -0.01, 0.01), ACCURACY, "costs 0.0 points of accuracy (95% interval -1.0 to 1.0)"),
-        (moved(-0.0001, -0.0003, 0.0001), ACCURACY, "costs 0.0 points of accuracy (95% interval 0.0 to 0.0)"),
+        (moved(-0.002, -0.005, -0.001), ACCURACY, "costs 0.2 points of accuracy (95% interval 0.1 to 0.5)"),
+        (moved(0.012, 0.001, 0.02), ACCURACY, "gains 1.2 points of accuracy (95% interval 0.1 to 2.0)"),
+        (moved(-0.002, -0.005, 0.0), ACCURACY, f"{NOTHING} (-0.5 to 0.0 points of accuracy at 95%)"),
+        (moved(-0.0021, -0.0052, 0.001), ACCURACY, f"{NOTHING} (-0.5 to +0.1 points of accuracy at 95%)"),
+        (moved(0.0, -0.001, 0.012, None), R2, f"{NOTHING} (-0.001 to +0.012 of R² at 95%)"),
+        (moved(-0.0001, -0.0003, 0.0001), ACCURACY, f"{NOTHING} (0.0 to 0.0 points of accuracy at 95%)"),
         (moved(-0.0131, -0.02, -0.001, None), R2, "costs 0.013 of R² (95% interval 0.001 to 0.020)"),
         (moved(0.0131, 0.001, 0.02, None), R2, "gains 0.013 of R² (95% interval 0.001 to 0.020)"),
         (moved(0.0131, 0.001, 0.02), LOSS, "costs 0.013 of Loss (95% interval 0.001 to 0.020)"),
@@ -240,6 +242,11 @@ def moved(value, low, high, changed: int | None = 3):
 )  # fmt: skip
 def test_the_effect_in_words(effect, metric, words):
     assert sentence(BASE, metric, effect=effect) == f"{LEAD}; removing it alone {words}."
+
+
+def test_an_effect_that_is_unknown_is_not_given_as_a_number():
+    text = sentence(BASE, R2, effect=moved(float("nan"), float("nan"), float("nan"), None))
+    assert text == f"{LEAD}; what removing it alone costs cannot be told in R²."
 
 
 def test_an_effect_without_any_changed_answer():
@@ -265,9 +272,9 @@ def test_the_twin_in_words(twin, goes, words):
 
 def test_all_clauses_together():
     decision = Decision(False, "cut", Rank("l1", 3, 32), taken=10, zeros=1200, weights=2304)
-    text = sentence(decision, ACCURACY, effect=moved(-0.002, -0.005, 0.001), twin=Twin(7, 0.97), silent=True)
+    text = sentence(decision, ACCURACY, effect=moved(-0.002, -0.005, -0.001), twin=Twin(7, 0.97), silent=True)
     assert text == (
         "Kept: it ranks 3 of 32 by L1 magnitude, and the plan takes only the 10 least important; the plan sets 1,200 "
         "of its 2,304 weights to zero; it says the same on every example looked at; removing it alone costs 0.2 "
-        "points of accuracy (95% interval -0.1 to 0.5); channel 7 says nearly the same (0.97)."
+        "points of accuracy (95% interval 0.1 to 0.5); channel 7 says nearly the same (0.97)."
     )

@@ -110,7 +110,7 @@ def test_the_answer_explained_can_be_chosen(pruned: AppTest) -> None:
 
 def test_more_examples_fit_on_a_page_and_the_input_shows_beneath(pruned: AppTest) -> None:
     alone = gallery(pruned)
-    next(s for s in pruned.main.slider if s.label.startswith("Input")).set_value(60).run()
+    next(s for s in pruned.main.slider if s.label.startswith("Show the input")).set_value(60).run()
     assert gallery(pruned) != alone and gallery(pruned).count("<img") == 6 * 4
     next(c for c in pruned.segmented_control if c.label == "Per page").set_value(16).run()
     assert gallery(pruned).count("<img") == 16 * 4
@@ -172,7 +172,7 @@ def test_an_empty_choice_gets_a_sentence(open_page: Open) -> None:
     plan = make_plan(sample_models.load("digits-cnn").network, "l1", "channel", {"conv3": 0.02})
     app.session_state["benches"]["digits-cnn"].move(plan)
     app.switch_page("pages/compare.py").run()
-    select(app, "Examples").set_value("forgotten")
+    select(app, "Which examples").set_value("forgotten")
     select(app, "Class").set_value(0).run()
     assert "No example fits" in app.info[0].value
 

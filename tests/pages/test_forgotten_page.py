@@ -215,7 +215,7 @@ def test_a_population_fills_live_and_names_its_exemplars(pruned: AppTest) -> Non
     changed = next(bar for bar in bars if bar["name"] == "modal answer changed")
     assert sum(_numbers(changed["y"])) == count
     assert len(_numbers(changed["x"])) == MEMBERS
-    assert f"of {MEMBERS} disagree" in html(pruned)
+    assert f"of {MEMBERS} of the population disagree" in html(pruned)
 
 
 def test_a_criterion_that_varies_ranks_its_own_population(open_page: Open) -> None:

@@ -59,7 +59,7 @@ def test_every_token_of_a_text_has_a_colour(compare, method: str) -> None:
     assert "Each number is a token" in texts(
         app
     ) and f"{METHODS[method].label} towards the true class" in texts(app)
-    assert not any(s.label in ("Patch size", "Input beneath its maps") for s in app.main.slider)
+    assert not any(s.label in ("Patch size", "Show the input beneath") for s in app.main.slider)
 
 
 def test_a_table_of_many_features_shows_those_that_weigh_most(compare) -> None:

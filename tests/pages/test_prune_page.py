@@ -10,9 +10,10 @@ from streamlit.testing.v1 import AppTest
 
 import sample_models
 from analysis.importance import CRITERIA, score
+from analysis.importance.scores import group_scores
 from analysis.measure.cost import cost
 from analysis.measure.quality import Interval, evaluate, quality
-from analysis.pruning.plan import Plan, make_plan
+from analysis.pruning.plan import Cut, Pick, Plan, make_plan
 from analysis.pruning.plan_json import to_json
 from analysis.pruning.prune import prune
 from analysis.sensitivity import Sensitivity
@@ -209,6 +210,19 @@ def test_a_change_of_criterion_keeps_the_ratios(open_page: Open) -> None:
     next(s for s in app.selectbox if s.label == "Criterion").set_value("taylor").run()
     assert (bench(app).plan.criterion, bench(app).plan.ratios) == ("taylor", {"hidden.fc1": 0.4})
     assert console(app)["state"]["ratios"] == {"hidden.fc1": 0.4}
+
+
+def test_a_criterion_under_which_nothing_of_a_group_would_stay_is_not_taken(open_page: Open) -> None:
+    app = open_page("prune")
+    sample = sample_models.load(NETWORK)
+    group = sample.network.groups[0]
+    last = int(group_scores(score(sample.network, "random"), sample.network, group).argmax())
+    plan = Plan(NETWORK, "l1", (Cut(group.name, "channel", 1.0),), (Pick(group.name, last, True),))
+    put(app, plan)
+    next(s for s in app.selectbox if s.label == "Criterion").set_value("random").run()
+    assert bench(app).plan == plan
+    assert "Random ranks other channels last" in app.error[0].value
+    assert next(s for s in app.selectbox if s.label == "Criterion").value == "l1"
 
 
 def test_weights_go_from_what_the_channels_leave(open_page: Open, act) -> None:

@@ -189,7 +189,9 @@ def test_faithfulness_draws_what_the_engine_measures(open_page: Open, network: s
     )  # fmt: skip
     cards = {m.label: m.value for m in app.metric}
     for label, finding in zip(
-        ("Deletion, area", "Insertion, area", "Infidelity", "Max-sensitivity"), found, strict=True
+        ("Deletion after, area", "Insertion after, area", "Infidelity after", "Max-sensitivity after"),
+        found,
+        strict=True,
     ):
         assert float(cards[label]) == pytest.approx(finding.after.value.value, rel=0.02)
     assert len(drawn) == 3
@@ -243,7 +245,7 @@ def test_tokens_and_single_outputs_are_drawn(
         kind: json.loads(json.dumps(list(find_unit(kind)(case, asked, [], lambda share: None))))
         for kind, asked in wanted.items()
     }
-    monkeypatch.setattr(studies, "_kept", lambda study: [*found[study.kind], studies._END])
+    monkeypatch.setattr(studies, "_kept", lambda study: [*found[study.kind], {studies._END: 0}])
     app = opened_at(open_page, "Over ratios", name)
     assert len(numbers(traces(charts(app)[0])["Saliency"]["y"])) == 4
     app.segmented_control[0].set_value("Faithfulness").run()

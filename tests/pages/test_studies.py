@@ -7,7 +7,7 @@ import time
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from ui import services
+from ui import services, studies
 
 
 def page() -> None:
@@ -67,6 +67,34 @@ def test_a_study_begins_at_the_button_and_its_parts_stay(open_study, keep):
     assert not app.button and not app.caption, "nothing is left to begin"
     again = open_study(keep=keep)
     assert shown(again) == shown(app), "another visit finds it"
+
+
+def test_a_study_whose_parts_were_forgotten_goes_on(open_study):
+    follow(open_study(automatic=True))
+    app = open_study()
+    found = int(shown(app)["Points"])
+    with services.store()._engine.begin() as connection:
+        connection.exec_driver_sql("DELETE FROM findings WHERE id = 2")
+    assert shown(app.run()) == {"Points": str(found - 1), "Complete": "False"}
+    next(b for b in app.button if b.label == "Go on").click().run()
+    assert shown(follow(app)) == {"Points": str(found), "Complete": "True"}
+
+
+def test_what_two_sessions_found_at_once_counts_once(open_study):
+    app = follow(open_study(automatic=True))
+    before = shown(app)
+    with services.store()._engine.begin() as connection:
+        connection.exec_driver_sql(
+            "INSERT INTO findings (subject, content) SELECT subject, content FROM findings"
+        )
+    assert shown(app.run()) == before
+
+
+def test_large_findings_make_room_in_memory(monkeypatch):
+    monkeypatch.setattr(studies, "_MEMORY_CHARACTERS", 1000)
+    for about in ("a", "b"):
+        studies._remember(about, [{"maps": "x" * 700}])
+    assert studies._remembered("a") == [] and len(studies._remembered("b")) == 1
 
 
 def test_another_question_has_findings_of_its_own(open_study):

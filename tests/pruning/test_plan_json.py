@@ -18,6 +18,15 @@ PLANS = [
 ]
 
 
+@pytest.mark.parametrize(
+    "changed", [{"cuts": {"a": "y" * 500_000}}, {"schema": "s" * 500_000}, {"network": ["n"] * 90_000}]
+)
+def test_a_refusal_does_not_repeat_the_whole_file(changed):
+    with pytest.raises(PlanError) as caught:
+        from_json(json.dumps(document(**changed)))
+    assert len(str(caught.value)) < 300
+
+
 def document(**changes):
     content = {
         "schema": SCHEMA,

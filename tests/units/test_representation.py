@@ -6,7 +6,7 @@ import torch
 
 from analysis.inside.representation import MOST, Minibatch, cka, minibatches
 from analysis.pruning.plan import Plan, uniform_plan
-from analysis.units import Case, find_unit
+from analysis.units import Case, find_unit, once
 from analysis.units.representation import from_data, run, to_data
 from tests.networks import Mlp, dataset, load, randomise
 
@@ -26,6 +26,13 @@ def test_parts_are_the_minibatches_of_the_evaluation_examples():
     assert torch.equal(cka(found), cka(expected))
     assert [part.examples for part in found] == [part.examples for part in expected]
     assert list(run(given, {}, parts[:1], said.append)) == parts[1:]
+
+
+def test_a_missing_minibatch_is_found_whatever_is_known_after_it():
+    given = case(200, 0.5)
+    parts = list(run(given, {}, [], lambda share: None))
+    again = list(run(given, {}, [parts[0], parts[2], parts[0]], lambda share: None))
+    assert once("representation", [parts[0], parts[2], parts[0], *again]) == [parts[0], parts[2], parts[1]]
 
 
 def test_no_more_examples_are_read_than_are_enough():

@@ -14,7 +14,7 @@ from analysis.measure.quality import Evaluation
 from ui import theme, workspace
 from ui.channel import channel_facts
 from ui.channel.channel_gallery import Picture, channel_gallery
-from ui.channel.channel_views import View, class_names
+from ui.channel.channel_views import View
 
 SHOWN = 8  # examples that excite a channel most
 _TOKENS_BESIDE = 4  # shown on each side of the strongest
@@ -130,5 +130,5 @@ def _answer_words(dense: Evaluation, example: int) -> str:
     if not dense.task.is_classification:
         unit = workspace.opened().dataset.target_unit
         return f"{float(true):.3g} {unit}".strip() + f", said {float(said):.3g}"
-    names = class_names(dense)
+    names = workspace.opened().dataset.names_of(dense.classes)
     return names[int(true)] + ("" if int(true) == int(said) else f", taken for {names[int(said)]}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import plotly.graph_objects as go
@@ -13,7 +13,7 @@ from torch import Tensor
 from analysis.importance import CRITERIA
 from analysis.inside.channel import Rank
 from analysis.measure.quality import Interval
-from ui.figures import base
+from ui.figures import base, channel_bars
 from ui.theme import Palette
 
 MAX_TILES = 64  # kernels drawn side by side; of more the strongest
@@ -55,6 +55,19 @@ def rank_strip(ranks: Sequence[Rank], palette: Palette, *, current: str, limit: 
     ticks = [1, *range(step, size - step // 2, step), size] if step > 1 else list(range(1, size + 1))
     figure.update_xaxes(range=[0.5, size + 0.5], tickvals=ticks, tickangle=0, showgrid=False)
     figure.update_yaxes(autorange="reversed", showgrid=False)
+    return figure
+
+
+def strip(
+    values: np.ndarray, palette: Palette, *, y: str, removed: Collection[int], current: int
+) -> go.Figure:
+    """All channels of a group by rank, clickable: kept, removed, and an arrow over the one looked at."""
+    figure = clickable(channel_bars(values, palette, y=y, ranked=True, removed=set(removed), height=190))
+    place = int(np.flatnonzero(np.argsort(-values, kind="stable") == current)[0])
+    figure.add_annotation(
+        x=place, y=float(values[current]), text=f"{current}", arrowhead=2, ax=0, ay=-22,
+        arrowcolor=palette.text, font={"color": palette.text},
+    )  # fmt: skip
     return figure
 
 

@@ -13,7 +13,7 @@ from analysis.inside.channel_activity import (
 from analysis.measure.quality import Evaluation
 from ui import figures, theme, workspace
 from ui.channel import channel_figures
-from ui.channel.channel_views import View, class_names
+from ui.channel.channel_views import View
 
 _POSITIONS = 6  # of a module's that are named
 
@@ -94,7 +94,7 @@ def meaning(view: View, dense: Evaluation) -> None:
     if heard is None or not heard.varies(view.channel):
         st.info(theme.plain(view.not_heard) or "It never varies, so it goes with nothing.")
     elif dataset.task.is_classification:
-        names = class_names(dense)
+        names = workspace.opened().dataset.names_of(dense.classes)
         means = class_means(heard, view.channel, targets, len(names))
         figure = channel_figures.class_means(means, names, theme.palette())
         st.plotly_chart(figure, config=figures.CONFIG)

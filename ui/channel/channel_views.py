@@ -12,7 +12,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from analysis.errors import PlanError, PrunescopeError
 from analysis.importance import CRITERIA, suits
-from analysis.importance.scores import Scores
+from analysis.importance.scores import Scores, group_scores
 from analysis.inside.channel import Effect, rank
 from analysis.inside.channel_activity import (
     Activity,
@@ -144,7 +144,8 @@ def decision(view: View) -> None:
         columns[1].button("Undo", on_click=state.undo, disabled=not state.done)
     if like is not None:
         columns[2].button(
-            f"Most alike: {view.unit} {like.channel} ({like.correlation:+.2f})",
+            f"{'Most alike' if like.correlation >= 0 else 'Most opposite'}: {view.unit} {like.channel} "
+            f"({like.correlation:+.2f})",
             on_click=workspace.choose_channel, args=(view.group.name, like.channel, view.layer),
             help=f"Goes there. Of all {view.unit}s of this layer its values correlate most with these, over "
             "examples and positions (Pearson): 1 says the same, -1 the opposite.",
@@ -158,13 +159,17 @@ def numbers(view: View) -> None:
     inside, reason = _in_plan(view)
     columns = iter(st.columns(2 + (view.alone is not None) + (inside is not None)))
     if view.alone is not None:
-        _change_card(next(columns), view.alone, "without it alone", "The dense network")
+        _change_card(next(columns), view.alone, "Without it alone", "The dense network")
     if inside is not None:
-        _change_card(next(columns), inside, f"of the plan {_other_way(view)} it", "The plan in force")
+        _change_card(next(columns), inside, f"Plan {_other_way(view)} it", "The plan in force")
     cost = channel_facts.cost(workspace.network_name(), view.group.name, view.channel)
     help_text = f"What goes with this {view.unit} from all the layers it touches, in the dense network."
-    next(columns).metric("Parameters that go with it", f"{cost.parameters:,}", border=True, help=help_text)
-    next(columns).metric("MACs that go with it", theme.count(cost.macs), border=True, help=help_text)
+    next(columns).metric(
+        "Parameters with it", f"{cost.parameters:,}", border=True, height="stretch", help=help_text
+    )
+    next(columns).metric(
+        "MACs with it", theme.count(cost.macs), border=True, height="stretch", help=help_text
+    )
     for sentence_ in dict.fromkeys(filter(None, (view.not_alone, reason))):
         st.caption(theme.plain(sentence_))
 
@@ -172,10 +177,10 @@ def numbers(view: View) -> None:
 def _change_card(place: DeltaGenerator, effect: Effect, label: str, start: str) -> None:
     metric = workspace.opened().dataset.task.headline
     place.metric(
-        f"{metric.label} {label}", theme.number(effect.after, metric), border=True,
+        label, theme.number(effect.after, metric), border=True, height="stretch",
         **theme.delta_look(effect.change, metric),
-        help=f"{start} has {theme.number(effect.before, metric)}. Measured on {effect.examples:,} examples; paired "
-        f"change, 95% interval {theme.change_interval(effect.change, metric)}.",
+        help=f"{metric.label}. {start} has {theme.number(effect.before, metric)}. Measured on {effect.examples:,} "
+        f"examples; paired change, 95% interval {theme.change_interval(effect.change, metric)}.",
     )  # fmt: skip
 
 
@@ -195,6 +200,26 @@ def _in_plan(view: View) -> tuple[Effect | None, str]:
         return channel_facts.between(view.plan, other, name, workspace.image_count(), report)
 
     return _or_reason("Measuring the plan with and without it…", measure)
+
+
+def group_strip(view: View) -> None:
+    """All channels of the group by rank, the one looked at marked; a click goes to another."""
+    values = group_scores(view.scores, workspace.network(), view.group)
+    if values is None or not view.group.is_prunable:
+        return
+    label = CRITERIA[view.plan.criterion].label
+    key = workspace.choice_key("strip", f"{view.group.name}:{view.channel}:{len(view.gone)}")
+    chart = st.plotly_chart(
+        channel_figures.strip(values.numpy(), theme.palette(), y=label, removed=view.gone, current=view.channel),
+        key=key, config=figures.CONFIG, on_select="rerun", selection_mode="points",
+    )  # fmt: skip
+    if points := chart.selection.points:
+        workspace.choose_channel(view.group.name, int(points[0]["customdata"]), view.layer)
+        st.rerun()
+    going = f"{len(view.gone):,} of {view.group.size:,} go (grey)" if view.gone else "none of them goes"
+    st.caption(
+        f"All {view.unit}s of this group by {label}, the most important first: {going}. Click one to see it."
+    )
 
 
 def ranks(view: View) -> None:
@@ -238,12 +263,6 @@ def ranks(view: View) -> None:
         for criterion in missing:
             _or_reason(f"Scoring by {criterion.label}…", partial(workspace.scores, criterion.name))
         st.rerun()
-
-
-def class_names(dense: Evaluation) -> list[str]:
-    """The classes that the network tells apart, by name."""
-    names = list(workspace.opened().dataset.class_names)
-    return names if len(names) == dense.classes else [f"class {i}" for i in range(dense.classes)]
 
 
 def dense_evaluation() -> Evaluation:

@@ -43,13 +43,17 @@ def method_choice(method_column, layer_column) -> tuple[str, str | None]:  # typ
 
 def which_examples(before: Evaluation, after: Evaluation) -> tuple[Tensor, str, str | None]:
     """The examples that fit, the method and its layer; stops the page if there are none."""
-    names = workspace.opened().dataset.class_names
+    names = workspace.opened().dataset.names_of(before.classes)
     kinds = {choice.name: choice.label for choice in choices(before)}
     places = iter(
         st.columns([1.3, 1, 1.9, 1.2] if names else [1.3, 1.9, 1.2, 1], vertical_alignment="bottom")
     )
     kind = next(places).selectbox(
-        "Examples", list(kinds), format_func=kinds.__getitem__, key=_key("kind"), persist_state="session"
+        "Which examples",
+        list(kinds),
+        format_func=kinds.__getitem__,
+        key=_key("kind"),
+        persist_state="session",
     )
     label = _ANY
     if names:
@@ -116,7 +120,7 @@ def _key(name: str) -> str:
 def _overlay(column) -> float:  # type: ignore[no-untyped-def]
     """How strongly an image shows beneath its maps, from 0 to 1."""
     percent = column.slider(
-        "Input beneath its maps", 0, 100, 0, 10, format="%d%%", key=_key("overlay"), persist_state="session",
+        "Show the input beneath", 0, 100, 0, 10, format="%d%%", key=_key("overlay"), persist_state="session",
         help="At 0% each map stands alone; at 100% it is laid over the whole input.",
     )  # fmt: skip
     return percent / 100
@@ -124,7 +128,7 @@ def _overlay(column) -> float:  # type: ignore[no-untyped-def]
 
 def _target_choice(kind_column, class_column, before: Evaluation) -> tuple[str, int | None]:  # type: ignore[no-untyped-def]
     """Which answer is explained: a kind of target, and a class if one is chosen."""
-    names = workspace.opened().dataset.class_names
+    names = workspace.opened().dataset.names_of(before.classes)
     labels = {kind.name: kind.label for kind in TARGET_KINDS}
     kind = kind_column.selectbox(
         "Towards", list(labels), format_func=labels.__getitem__, key=_key("target"), persist_state="session",

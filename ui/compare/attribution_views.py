@@ -41,7 +41,7 @@ def examples(before: Evaluation, after: Evaluation) -> None:
     def draw(shown: Tensor, pair: tuple[Attribution, Attribution]) -> None:
         with st.container(border=True):
             _pictures(dataset, before, after, shown, pair, question, overlay)
-            st.caption(_caption(question, dataset) + _adding_up(pair))
+            st.caption(_caption(question, dataset.names_of(before.classes)) + _adding_up(pair))
 
     known = workspace.known_attributions(question)
     if known is None and seconds > QUICK_SECONDS:
@@ -176,7 +176,7 @@ def _feature_names(dataset: Dataset, count: int) -> tuple[str, ...]:
 def _title(dataset: Dataset, evaluation: Evaluation, index: int) -> str:
     target = evaluation.split.targets[index]
     if evaluation.task.is_classification:
-        return f"#{index}, true class {dataset.class_names[int(target)]}"
+        return f"#{index}, true class {dataset.names_of(evaluation.classes)[int(target)]}"
     return f"#{index}, true {float(target):.3g} {dataset.target_unit}".rstrip()
 
 
@@ -186,19 +186,19 @@ def _remark(dataset: Dataset, evaluation: Evaluation, index: int) -> Remark:
     if not evaluation.task.is_classification:
         return Remark(f"{float(answer):.3g}", None)
     confidence = confidences(evaluation.task, evaluation.outputs[index : index + 1])[0, int(answer)]
-    text = f"{dataset.class_names[int(answer)]} {float(confidence):.0%}"
+    text = f"{dataset.names_of(evaluation.classes)[int(answer)]} {float(confidence):.0%}"
     return Remark(text, bool(evaluation.correct[index]))
 
 
-def _caption(question: Question, dataset: Dataset) -> str:
+def _caption(question: Question, names: Sequence[str]) -> str:
     """What is shown: the method, towards which answer, at which layer."""
     entry = METHODS[question.method]
     towards = ""
     if entry.has_target:
         kinds = {kind.name: kind.sentence for kind in TARGET_KINDS}
-        towards = f" towards {kinds[question.target] if dataset.class_names else 'the predicted value'}"
+        towards = f" towards {kinds[question.target] if names else 'the predicted value'}"
         if question.chosen is not None:
-            towards = f" towards {theme.plain(dataset.class_names[question.chosen])}"
+            towards = f" towards {theme.plain(names[question.chosen])}"
     at = f", at {theme.plain(question.layer)}" if question.layer else ""
     return (
         f"{entry.label}{towards}{at}. {entry.sentence} ({entry.source}.) Look for places that the pruned "

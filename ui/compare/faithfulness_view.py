@@ -92,7 +92,7 @@ def _card(measure: Measure, finding: Finding) -> None:
     if measure.name in _MOVES:
         look["delta_color"] = "off"
     st.metric(
-        f"{measure.label}, area" if measure.name in _MOVES else measure.label,
+        f"{measure.label} after" + (", area" if measure.name in _MOVES else ""),
         theme.number(finding.after.value.value, metric),
         **look,
         border=True,
@@ -155,8 +155,8 @@ def _pairs(findings: dict[Name, Finding], method: str) -> None:
             "Means with 95% intervals; look for filled dots that left the open ones. The gain is a share of what emptying "
             "the whole input changes, so that being less sure does not count. Paired changes: "
             + "; ".join(words)
-            + f". {METHODS[method].label} towards the true class or the value, each network by its own maps. "
-            f"Infidelity: {REMOVALS} random removals an example, maps scaled to their best. Max-sensitivity: "
+            + f". {METHODS[method].label}, each network by its own maps, towards what is true. "
+            f"Infidelity: {REMOVALS} random removals an example, each map scaled to foresee them best. Max-sensitivity: "
             f"{NUDGES} nudges of up to {RADIUS:.0%} of each input's standard deviation, on at most "
             f"{SENSITIVITY_EXAMPLES} examples."
         )

@@ -7,7 +7,16 @@ from collections.abc import Sequence
 import streamlit as st
 
 from analysis.explain.attribution import Attribution, refusal
-from analysis.explain.drift import EXAMPLES, RATIOS, SEEDS, DriftPoint, Floor, Moved, moved_before_lost
+from analysis.explain.drift import (
+    EXAMPLES,
+    RATIOS,
+    SEEDS,
+    TOLERANCE,
+    DriftPoint,
+    Floor,
+    Moved,
+    moved_before_lost,
+)
 from analysis.explain.estimates import draw_seconds, estimated_seconds
 from analysis.explain.explainer import usual_methods
 from analysis.explain.methods import METHODS
@@ -178,12 +187,17 @@ def _draw_drift(
         _say(readings)
         st.caption(
             "Above, how alike the maps are to the dense network's: medians, with the middle half of the examples "
-            "as a band. The dotted line is what networks with random weights reach: there, nothing of what the "
-            f"network learned to look at is left. Below, {metric.label} with its 95% interval. Look for ratios "
-            f"where {metric.label} still holds and the maps have gone: the network is right for other reasons."
+            "as a band. The thin horizontal line of the same colour is what networks with random weights reach: there, "
+            f"nothing of what the network learned to look at is left. Below, {metric.label} with its 95% interval. Look "
+            f"for ratios where {metric.label} still holds (it lost at most {_tolerated(metric)}, or no more than its "
+            "interval leaves open) and the maps have gone: the network is right for other reasons."
         )
         with st.expander("Numbers"):
             st.dataframe(_rows(points, floor, methods, measure, metric), hide_index=True)
+
+
+def _tolerated(metric: Metric) -> str:
+    return f"{100 * TOLERANCE:.0f} point" if metric.percent else f"{TOLERANCE:g}"
 
 
 def _say(readings: dict[str, Moved]) -> None:

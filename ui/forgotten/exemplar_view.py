@@ -23,7 +23,6 @@ from analysis.units.exemplars import from_data
 from ui import figures, studies, theme, workspace
 from ui.forgotten import exemplar_figures
 from ui.forgotten.exemplar_gallery import Card, gallery, picture_of
-from ui.forgotten.forgotten_views import class_names
 
 SHOWN = 24  # examples at a time
 _FEATURES = 12  # columns of a table
@@ -110,10 +109,11 @@ def _consensus(found: Consensus, was: Evaluation, now: Evaluation) -> None:
     order = torch.argsort(lost, descending=True, stable=True)
     order = order[torch.argsort(found.dissent[order], descending=True, stable=True)]
     order = order[found.exemplars[order]]
-    names = class_names(workspace.opened().dataset, was)
+    names = workspace.opened().dataset.names_of(was.classes)
     _examples(
         order, was, now,
-        lambda i: f"{int(found.dissent[i])} of {found.members} disagree, mostly {names[int(found.modal[i])]}",
+        lambda i: f"{int(found.dissent[i])} of {found.members} of the population disagree, mostly "
+        f"{names[int(found.modal[i])]}",
         "population",
     )  # fmt: skip
 
@@ -135,7 +135,7 @@ def _difficulty(chosen: Tensor, was: Evaluation, now: Evaluation, label: str) ->
 def _examples(indices: Tensor, was: Evaluation, now: Evaluation, remark: Remark, key: str) -> None:
     """The examples page by page, those of one class if one is chosen."""
     dataset = workspace.opened().dataset
-    names = class_names(dataset, was)
+    names = dataset.names_of(was.classes)
     with st.container(border=True):
         left, right = st.columns([1, 2], vertical_alignment="bottom")
         present = was.split.targets[indices].unique().tolist()
@@ -164,7 +164,8 @@ def _examples(indices: Tensor, was: Evaluation, now: Evaluation, remark: Remark,
             else "on which most networks disagree"
         )
         st.caption(
-            f"From {was.split.origin}, those first {order}. Wrong answers are marked ✗.{said_of(dataset)}"
+            f"From {was.split.origin}, those first {order}. Wrong answers are marked ✗; after: the plan in force."
+            f"{said_of(dataset)}"
         )
 
 

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import numpy as np
 import streamlit as st
 
-from analysis.datasets import Dataset
 from analysis.explain.examples import choose
 from analysis.forgetting.calibration import (
     Shift,
@@ -28,16 +27,10 @@ MAX_CLASSES = 30  # drawn beside each other
 MAX_POINTS = 2000  # of a scatter, beside those that changed
 
 
-def class_names(dataset: Dataset, evaluation: Evaluation) -> tuple[str, ...]:
-    """A name for every class the network tells apart."""
-    known = dataset.class_names
-    return (*known, *(f"class {i}" for i in range(len(known), evaluation.classes)))[: evaluation.classes]
-
-
 def classes(before: Measurement, after: Measurement) -> None:
     """Every metric, which classes paid, and the difference of the confusion matrices."""
     was, now = before.evaluation, after.evaluation
-    names = class_names(workspace.opened().dataset, was)
+    names = workspace.opened().dataset.names_of(was.classes)
     palette = theme.palette()
     found = [change for change in class_changes(was, now) if change is not None]
     _class_cards(found, disparity(was, now), names)
@@ -162,8 +155,8 @@ def _class_cards(found: Sequence[ClassChange], uneven: Disparity | None, names: 
     )  # fmt: skip
     chance = "under 0.1%" if uneven.p_value < 0.001 else f"{uneven.p_value:.1%}"
     columns[3].metric(
-        "Paid unevenly?", "yes" if uneven.is_real else "not shown", border=True,
-        delta=f"by chance in {chance}", delta_color="off", delta_arrow="off",
+        "Paid unevenly?", "yes" if uneven.is_real else "not more than by chance", border=True,
+        delta=f"chance alone: {chance}", delta_color="off", delta_arrow="off",
         help="How often some class would lose at least as much as the worst did, if what happened to each example "
         "were dealt out to the classes at random (permutation test, 4,999 deals). Some class is always the worst.",
     )  # fmt: skip
@@ -198,7 +191,7 @@ def _confidence_cards(before: Measurement, after: Measurement, shift: Shift) -> 
 
 def _margin_card(was: Evaluation, now: Evaluation) -> None:
     found = margins(was, now)
-    names = class_names(workspace.opened().dataset, was)
+    names = workspace.opened().dataset.names_of(was.classes)
     shown = _shown_points(was, now)
     texts = [
         f"true {names[truth]}, before {names[one]}, after {names[two]}"
