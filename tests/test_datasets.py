@@ -146,3 +146,16 @@ def test_pixels_undo_the_normalisation_of_each_channel():
 def test_rows_come_back_in_the_units_of_their_features():
     rows = _dataset(torch.tensor([[0.0, 1.0], [1.0, -1.0]]), offset=(10.0, 20.0), scale=(2.0, 3.0))
     assert rows.pixels(rows.evaluation.inputs).tolist() == [[10, 23], [12, 17]]
+
+
+@pytest.mark.parametrize(
+    ("known", "classes", "names"),
+    [
+        (("a", "b"), 2, ("a", "b")),
+        (("a",), 3, ("a", "class 1", "class 2")),
+        (("a", "b"), 1, ("a",)),
+        ((), 0, ()),
+    ],
+)
+def test_every_class_has_a_name(known, classes, names):
+    assert _dataset(torch.zeros(4, 3), class_names=known).names_of(classes) == names

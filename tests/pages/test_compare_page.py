@@ -12,7 +12,10 @@ from streamlit.testing.v1 import AppTest
 import sample_models
 from analysis.explain.attribution import METHODS
 from analysis.explain.question import Question
-from analysis.pruning.plan import make_plan
+from analysis.measure.quality import evaluate
+from analysis.pruning.plan import make_plan, uniform_plan
+from analysis.pruning.prune import prune
+from analysis.tasks import CLASSIFICATION
 from tests.pages.conftest import Open, texts
 from ui import computed, services, workspace
 from ui.compare import attribution_views
@@ -191,3 +194,39 @@ def test_regression_compares_features(open_page: Open) -> None:
     assert chart["data"][0]["y"] == [
         "cylinders", "displacement", "horsepower", "weight", "acceleration", "model year", "origin",
     ]  # fmt: skip
+
+
+def in_force(open_page: Open, page: str, ratio: float) -> AppTest:
+    """A page with that share of conv3's channels gone."""
+    app = open_page("model", "digits-cnn")
+    plan = make_plan(sample_models.load("digits-cnn").network, "l1", "channel", {"conv3": ratio})
+    app.switch_page("pages/prune.py").run()
+    app.session_state["benches"]["digits-cnn"].move(plan)
+    return app.switch_page(f"pages/{page}.py").run()
+
+
+@pytest.mark.parametrize("page", ["compare", "forgotten"])
+def test_a_plan_too_small_to_remove_anything_is_called_that(open_page: Open, page: str) -> None:
+    app = in_force(open_page, page, 0.001)
+    assert "too small to remove anything" in app.info[0].value and not app.metric
+
+
+def test_a_network_that_says_the_same_to_everything_is_called_collapsed(open_page: Open) -> None:
+    app = open_page("compare", "digits-cnn")
+    network = sample_models.load("digits-cnn").network
+    app.session_state["benches"]["digits-cnn"].move(uniform_plan(network, "l1", "channel", 0.95))
+    app.run()
+    answers = evaluate(
+        prune(network, uniform_plan(network, "l1", "channel", 0.95)),
+        sample_models.load("digits-cnn").dataset.evaluation,
+        CLASSIFICATION,
+    ).answers
+    assert len(answers.unique()) == 1, "or the plan is no example of it"
+    assert f"answers {int(answers[0])} to every example" in app.warning[0].value
+
+
+def test_the_view_is_kept_over_a_page_switch(pruned: AppTest) -> None:
+    view(pruned, "Similarity")
+    pruned.switch_page("pages/model.py").run()
+    pruned.switch_page("pages/compare.py").run()
+    assert pruned.segmented_control[0].value == "Similarity"

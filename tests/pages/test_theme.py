@@ -52,3 +52,11 @@ def test_a_change_is_judged_only_if_its_interval_leaves_out_zero(low, value, hig
     change = Interval(value, low, high)
     assert theme.verdict(change, metric) == verdict
     assert theme.delta_look(change, metric)["delta_color"] == colour
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0, "-100%"), (1, "-99.9%"), (4, "-99.6%"), (400, "-60%"), (1000, "+0%"), (1100, "+10%")],
+)
+def test_what_is_left_of_a_cost_is_never_shown_as_nothing(value, text):
+    assert theme.saving_look(value, 1000)["delta"] == text

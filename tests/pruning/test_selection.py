@@ -12,6 +12,7 @@ from analysis.errors import CriterionError, PlanError
 from analysis.importance import Scores, score
 from analysis.pruning.plan import Cut, Pick, Plan, make_plan, repick, targets
 from analysis.pruning.selection import (
+    Selection,
     by_hand,
     ranking,
     ratio_below,
@@ -19,10 +20,11 @@ from analysis.pruning.selection import (
     removal_count,
     removed_weights,
     select,
+    silent_outputs,
     target_scores,
     threshold_at,
 )
-from tests.networks import ConvNet, DepthwiseNet, FlatNet, architecture, dataset, load, randomise
+from tests.networks import ConvNet, DepthwiseNet, FlatNet, Mlp, architecture, dataset, load, randomise
 from tests.pruning.test_awkward_groups import Halves
 
 
@@ -321,3 +323,15 @@ def test_weights_are_cut_from_what_picks_leave(net):
     chosen = select(net, plan, scores)
     assert not bool(chosen.weights["conv2"][:, 2].any())
     assert int(chosen.weights["conv2"].sum()) == 8 * 5 * 9 // 2
+
+
+@pytest.mark.parametrize("module", [ConvNet, Mlp])
+def test_outputs_of_which_no_weight_is_left_are_the_channels_that_go(module):
+    net = load(randomise(module()), (2, 5, 5) if module is ConvNet else (5,))
+    for group in (group for group in net.groups if group.is_prunable):
+        chosen = Selection({group.name: tuple(range(0, group.size - 1, 2))})
+        masks = removed_weights(net, chosen)
+        for part in group.slices:
+            if part.module in group.members and part.side == "out":
+                assert silent_outputs(net, masks, part.module) == part.positions(chosen.channels[group.name])
+    assert silent_outputs(net, {}, net.layers[0].name) == set()
