@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Browser, Download, Locator, Page, TimeoutError, expect
 
 import sample_models
 from analysis.measure.cost import cost
@@ -65,6 +65,18 @@ def choose(page: Page, label: str, option: str) -> None:
     settle(page)
 
 
+def download(page: Page, button: str) -> Download:
+    """Click until the file comes: a click in the moment in which the page is drawn anew is lost."""
+    for _ in range(3):
+        try:
+            with page.expect_download(timeout=20_000) as coming:
+                page.get_by_role("button", name=button).click()
+            return coming.value
+        except TimeoutError:
+            settle(page)
+    raise AssertionError(f"{button} gave no file")
+
+
 def test_first_run_to_a_pruned_network_in_hand(page: Page, url: str, tmp_path: Path) -> None:
     page.goto(url)
     settle(page)
@@ -77,14 +89,12 @@ def test_first_run_to_a_pruned_network_in_hand(page: Page, url: str, tmp_path: P
     page.get_by_text("examples: done").wait_for(timeout=60_000)  # the page is drawn anew when a job ends
     settle(page)
     page.get_by_text("Save or load").click()
-    with page.expect_download() as plan_file:
-        page.get_by_role("button", name="Plan (.json)").click()
-    plan = from_json(plan_file.value.path().read_text())
+    plan_file = download(page, "Plan (.json)")
+    plan = from_json(plan_file.path().read_text())
     assert plan.ratios == {"conv3": 0.1}
-    with page.expect_download() as network_file:
-        page.get_by_role("button", name="Pruned network (.pt2)").click()
+    network_file = download(page, "Pruned network (.pt2)")
     saved = tmp_path / "pruned.pt2"
-    network_file.value.save_as(saved)
+    network_file.save_as(saved)
     module = torch.export.load(saved).module()
     sample = sample_models.load("digits-cnn")
     with torch.no_grad():
@@ -116,10 +126,9 @@ def test_an_own_network_is_opened_pruned_compared_and_taken_home(
     page.get_by_text("examples: done").wait_for(timeout=60_000)
     settle(page)
     page.get_by_text("Save or load").click()
-    with page.expect_download() as file:
-        page.get_by_role("button", name="Pruned network (.pt2)").click()
+    file = download(page, "Pruned network (.pt2)")
     saved = tmp_path / "pruned.pt2"
-    file.value.save_as(saved)
+    file.save_as(saved)
     module = torch.export.load(saved).module()
     assert module.get_parameter("conv3.weight").shape[0] == 51
     page.reload()

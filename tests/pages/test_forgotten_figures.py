@@ -38,10 +38,19 @@ def test_changes_are_sorted_into_lost_gained_and_noise():
 
 def test_a_new_confusion_and_a_lost_right_answer_have_the_colour_of_loss():
     difference = np.array([[-2, 1, 1], [0, 3, -3], [0, 0, 0]])
-    (trace,) = forgotten_figures.confusion_difference(difference, ["a", "b", "c"], LIGHT).data
+    figure = forgotten_figures.confusion_difference(difference, ["a", "b", "c"], LIGHT)
+    trace, written = figure.data
     assert np.asarray(trace.z).tolist() == [[-2, -1, -1], [0, 3, 3], [0, 0, 0]]
-    assert [list(row) for row in trace.text] == [["-2", "+1", "+1"], ["", "+3", "-3"], ["", "", ""]]
+    assert list(zip(written.y, written.x, written.text, strict=True)) == [
+        ("a", "a", "-2"), ("a", "b", "+1"), ("a", "c", "+1"), ("b", "b", "+3"), ("b", "c", "-3"),
+    ]  # fmt: skip
+    assert figure.layout.xaxis.tickangle == 0
     assert (trace.zmin, trace.zmax) == (-3, 3)
+
+
+def test_nothing_changed_and_long_names_are_drawn_too():
+    figure = forgotten_figures.confusion_difference(np.zeros((2, 2), dtype=int), ["Ankle boot", "Bag"], DARK)
+    assert not figure.data[1].text and figure.layout.xaxis.tickangle < 0
 
 
 def test_the_cumulative_share_is_counted():

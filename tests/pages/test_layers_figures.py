@@ -36,11 +36,16 @@ def titles(figure: go.Figure) -> list[str]:
 def test_similarities_are_written_into_few_cells_and_a_dash_where_there_is_none() -> None:
     matrix = np.array([[0.987, -0.02], [np.nan, 0.5]])
     figure = layer_figures.similarity_matrix(matrix, ["a", "b"], ["a", "b"], LIGHT, y="before", x="after")
-    heatmap = figure.data[0]
+    heatmap, written = figure.data
     assert [list(row) for row in heatmap.text] == [["0.99", "-0.02"], ["–", "0.50"]]
     assert heatmap.z.tolist() == [[0.987, 0.0], [0.0, 0.5]]
-    assert heatmap.texttemplate and len(figure.layout.shapes) == 2
+    assert list(zip(written.y, written.x, written.text, strict=True)) == [
+        (0, 0, "0.99"), (0, 1, "-0.02"), (1, 0, "–"), (1, 1, "0.50"),
+    ]  # fmt: skip
+    assert written.hoverinfo == "skip", "the pointer finds the cells"
+    assert len(figure.layout.shapes) == 2
     assert titles(figure) == ["after", "before"]
+    assert figure.layout.xaxis.tickangle == 0
 
 
 @pytest.mark.parametrize("palette", [LIGHT, DARK])
@@ -57,7 +62,8 @@ def test_with_many_layers_names_are_thinned_and_the_height_is_bounded(palette) -
         assert len(set(ticks)) == len(ticks)
         places = figure.layout.yaxis.tickvals
         assert [MANY[place][-6:] for place in places] == [name[-6:] for name in ticks]
-    assert not figures[0].data[0].texttemplate and len(figures[0].layout.xaxis.ticktext) <= 16
+    assert [trace.type for trace in figures[0].data] == ["heatmap"] and figures[0].data[0].showscale
+    assert len(figures[0].layout.xaxis.ticktext) <= 16 and figures[0].layout.xaxis.tickangle < 0
     assert {text for row in figures[0].data[0].customdata for _, text in row} == set(MANY), (
         "hover says whole names"
     )
@@ -67,6 +73,13 @@ def test_a_layer_without_similarity_has_a_dash_in_place_of_a_bar() -> None:
     bars = layer_figures.own_similarity(np.array([0.25, np.nan]), ["a", "b"], LIGHT).data[0]
     assert list(bars.text) == ["0.25", "–"] and list(bars.x) == [0.25, 0]
     assert "not defined" in bars.customdata[1][1]
+
+
+def test_the_value_beside_the_longest_bar_has_room() -> None:
+    figure = layer_figures.own_similarity(np.ones(3), ["a", "b", "c"], LIGHT)
+    assert (
+        figure.data[0].cliponaxis is False and figure.layout.margin.r >= 32
+    )  # four letters of 13 pixels' height
 
 
 def skip(name: str, value: float | None) -> Skip:
@@ -89,8 +102,35 @@ def test_blocks_stand_in_order_with_their_intervals(metric, scale: float) -> Non
     assert list(line.x) == pytest.approx([0.9 * scale] * 2)
     assert "it answers NaN" in bars.customdata[1]
     assert metric.label in " ".join(titles(figure)) and "block influence" in titles(figure)
+    assert all(("%{x:.1f}%" in trace.hovertemplate) == metric.percent for trace in (dots, line))
     many = layer_figures.blocks([skip(name, 0.5) for name in MANY], Interval(1, 1, 1), metric, DARK)
     assert many.layout.height <= 720 and len(many.layout.yaxis.ticktext) <= 40
+
+
+def test_guessing_is_a_line_of_its_own_with_its_name() -> None:
+    found = [skip("one", 0.5)]
+    figure = layer_figures.blocks(found, Interval(0.9, 0.8, 1.0), ACCURACY, LIGHT, guessing=0.25)
+    whole, guessing = figure.data[2:]
+    assert list(guessing.x) == [25, 25] and guessing.xaxis == whole.xaxis == "x2"
+    assert guessing.line.dash == "dot" and guessing.line.width < whole.line.width
+    assert [(a.text, a.x) for a in figure.layout.annotations] == [("guessing", 25)]
+    assert not layer_figures.blocks(found, Interval(0.9, 0.8, 1.0), ACCURACY, LIGHT).layout.annotations
+
+
+@pytest.mark.parametrize(
+    ("name", "layers", "expected"),
+    [
+        ("stage1.0", ("stage1.0.conv1", "stage1.0.conv2"), "stage1.0 (conv1 + conv2)"),
+        ("stage2.0 (conv1 + conv2)", ("stage2.0.conv1", "stage2.0.conv2"), "stage2.0 (conv1 + conv2)"),
+        ("a.b (2)", ("a.b.0", "a.b.1"), "a.b (0 + 1) (2)"),
+        ("body", tuple(f"body.{i}" for i in range(4)), "body (0 … 3)"),
+        ("body.fc", ("body.fc",), "body.fc"),
+        ("fc1 + fc2", ("fc1", "fc2"), "fc1 + fc2"),
+    ],
+)
+def test_a_block_is_always_named_with_its_layers(name: str, layers: tuple[str, ...], expected: str) -> None:
+    block = Block(name, "residual", layers, "add", "x", "relu", 10)
+    assert layer_figures.block_name(block) == expected
 
 
 @pytest.mark.parametrize("largest", [0, 5, 200])

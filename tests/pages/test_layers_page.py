@@ -121,6 +121,12 @@ def test_layers_are_compared_before_and_after_by_a_job(open_page: Open) -> None:
     worst = names[int(expected.diagonal().argmin())]
     assert f"Least alike: {worst}, {float(expected.diagonal().min()):.2f}" in texts(app)
     assert "450 images of the evaluation set" in texts(app)
+    alike = sum(f"{v:.2f}" >= "0.90" for v in expected.diagonal().tolist())
+    assert f"{alike} of {len(names)} layers have a CKA of 0.9 or more" in texts(app)
+    task = opened.dataset.task
+    for label, shown in (("before", opened.network), ("after", pruned)):
+        accuracy = float(evaluate(shown, opened.dataset.evaluation, task).correct.double().mean())
+        assert metric(app, f"Accuracy {label}") == f"{accuracy:.1%}"
 
 
 def test_blocks_are_skipped_on_the_dense_network_by_a_job(open_page: Open) -> None:
@@ -137,6 +143,10 @@ def test_blocks_are_skipped_on_the_dense_network_by_a_job(open_page: Open) -> No
     line = next(trace for trace in blocks["data"] if trace.get("name") == "whole network")
     assert line["x"][0] == pytest.approx(100 * float(dense.correct.double().mean()))
     assert "changes the network beyond noise" in texts(app)
+    guessing = next(trace for trace in blocks["data"] if trace.get("name") == "guessing")
+    targets = opened.dataset.evaluation.targets.tolist()
+    assert guessing["x"][0] == pytest.approx(100 * max(map(targets.count, targets)) / len(targets))
+    assert "always naming the commonest class" in texts(app)
 
 
 def test_a_network_without_blocks_says_so(open_page: Open) -> None:
@@ -157,8 +167,11 @@ def test_topology_counts_what_a_weight_plan_leaves(open_page: Open) -> None:
     assert metric(app, "Stranded") == f"{found.total('stranded') / found.total('nonzero'):.1%}"
     table = app.dataframe[0].value
     assert list(table["Layer"]) == [layer.name for layer in found.layers]
-    assert list(table["Hear nothing"]) == [int(layer.deaf.sum()) for layer in found.layers]
+    assert list(table["Deaf"]) == [int(layer.deaf.sum()) for layer in found.layers]
     assert list(table["Removed"]) == [layer.removed for layer in found.layers]
+    alone = [100 * layer.removed_alone / layer.removed for layer in found.layers]
+    assert list(table["Back"]) == pytest.approx(alone)
+    assert list(table["Out"].isna()) == [layer.links_out is None for layer in found.layers]
     most = max(found.layers, key=lambda layer: layer.stranded).name
     assert app.main.selectbox[0].value == most
     names = [trace.get("name", "") for trace in charts(app)[0]["data"]]
@@ -166,6 +179,42 @@ def test_topology_counts_what_a_weight_plan_leaves(open_page: Open) -> None:
     assert f"stranded ({stranded:,})" in names
     app.segmented_control[1].set_value("Cells").run()
     assert charts(app)[0]["data"][0]["type"] == "heatmap"
+
+
+@pytest.mark.parametrize("ratio", [None, 0.01])
+def test_a_plan_that_removes_nothing_is_shown_as_the_dense_network(
+    open_page: Open, ratio: float | None
+) -> None:
+    app = open_page("layers", "digits-cnn")
+    if ratio:
+        network = sample_models.load("digits-cnn").network
+        plan = uniform_plan(network, "l1", "channel", ratio)
+        plan = replace(plan, cuts=tuple(cut for cut in plan.cuts if cut.target == "conv1"))
+        assert not any(select(network, plan, score(network, "l1")).channels.values())
+        put(app, "digits-cnn", plan)
+    view(app, "Topology")
+    assert ("The plan removes nothing: this is the dense network" in texts(app)) == (ratio is not None)
+    assert "connections removed" not in texts(app)
+    assert not {"Removed", "Back"} & set(app.dataframe[0].value)
+    assert [trace["name"] for trace in charts(app)[1]["data"]] == ["before"]
+
+
+def test_units_that_had_only_zeros_are_no_connections_removed(
+    open_page: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.ReLU(), torch.nn.Linear(4, 2))
+    randomise(module)
+    with torch.no_grad():
+        module[0].weight[1] = 0
+        module[2].weight[:, 1] = 0
+    network, split = load(module, (3,), "layers-zeros-0123456789abcdef"), tiny_rows((3,), 2, 40)
+    data = Dataset("rows", CLASSIFICATION, split, split, class_names=("a", "b"))
+    app = open_page("layers", brought(monkeypatch, Opened(network, data)))
+    plan = uniform_plan(network, "l1", "channel", 0.25)
+    view(put(app, network.name, plan), "Topology")
+    assert metric(app, "Units left") == "5"
+    assert "All connections of the units removed were zero before" in texts(app)
+    assert list(app.dataframe[0].value["Removed"]) == [0, 0] and app.dataframe[0].value["Back"].isna().all()
 
 
 def test_topology_of_removed_channels_keeps_the_dense_layers_shape(open_page: Open) -> None:
@@ -196,7 +245,7 @@ def words() -> Opened:
     network = from_module("vit-fused")
     split = Split(BY_NAME["vit-fused"].inputs(40), torch.arange(40) % 4, "40 pictures")
     data = Dataset("pictures", CLASSIFICATION, split, split, class_names=("a", "b", "c", "d"))
-    return Opened(replace(network, name="transformer-0123456789abcdef"), data)
+    return Opened(replace(network, name="layers-transformer-0123456789abcdef"), data)
 
 
 def tokens() -> Opened:
@@ -204,11 +253,11 @@ def tokens() -> Opened:
     network = from_module("gru-tokens")
     split = Split(BY_NAME["gru-tokens"].inputs(30), torch.zeros(30, dtype=torch.long), "30 lines")
     data = Dataset("lines", CLASSIFICATION, split, split, class_names=("a", "b", "c", "d"))
-    return Opened(replace(network, name="tokens-0123456789abcdef"), data)
+    return Opened(replace(network, name="layers-tokens-0123456789abcdef"), data)
 
 
 def single() -> Opened:
-    network = load(randomise(Mlp(outputs=1)), (5,), "single-0123456789abcdef")
+    network = load(randomise(Mlp(outputs=1)), (5,), "layers-single-0123456789abcdef")
     split = tiny_rows((5,), 2, 60, task=BINARY)
     return Opened(network, Dataset("rows", BINARY, split, split, class_names=("no", "yes")))
 
@@ -216,7 +265,7 @@ def single() -> Opened:
 def values() -> Opened:
     module = Residual()
     module.head = torch.nn.Linear(4, 1)
-    network = load(randomise(module), (3,), "values-0123456789abcdef")
+    network = load(randomise(module), (3,), "layers-values-0123456789abcdef")
     split = tiny_rows((3,), 0, 50, task=REGRESSION)
     return Opened(network, Dataset("rows", REGRESSION, split, split, target_unit="km"))
 
@@ -232,8 +281,9 @@ def test_any_kind_of_network_and_data(
         assert charts(app)
         for chart in charts(app):
             assert chart["data"]
-    notes = topology(opened.network).layers
-    assert ("Bound because" in app.dataframe[0].value) == any(layer.note for layer in notes)
+    said = texts(app).replace("\\", "")
+    for layer in topology(opened.network).layers:
+        assert not layer.note or f": {layer.note}." in said
     view(app, "Redundancy")
     assert len(charts(app)) == (2 if find_blocks(opened.network) else 1)
 
@@ -241,7 +291,7 @@ def test_any_kind_of_network_and_data(
 def test_too_few_examples_get_a_sentence(
     open_page: Open, monkeypatch: pytest.MonkeyPatch, at_once: None
 ) -> None:
-    network, few = load(randomise(Mlp()), (5,), "few-0123456789abcdef"), tiny_rows((5,), 3, 3)
+    network, few = load(randomise(Mlp()), (5,), "layers-few-0123456789abcdef"), tiny_rows((5,), 3, 3)
     data = Dataset("rows", CLASSIFICATION, few, tiny_rows((5,), 3, 20), class_names=("a", "b", "c"))
     opened = Opened(network, data)
     app = start(open_page("layers", brought(monkeypatch, opened)))
@@ -263,6 +313,6 @@ def test_a_block_that_cannot_be_skipped_says_why(
             layer.bias.zero_()
     split = tiny_rows((3,), 2, 40)
     data = Dataset("rows", CLASSIFICATION, split, split, class_names=("a", "b"))
-    opened = Opened(load(module, (3,), "huge-0123456789abcdef"), data)
+    opened = Opened(load(module, (3,), "layers-huge-0123456789abcdef"), data)
     app = view(open_page("layers", brought(monkeypatch, opened)), "Redundancy")
     assert "cannot be skipped" in texts(app).replace("\\", "")

@@ -11,10 +11,12 @@ from analysis.forgetting.calibration import Bin
 from analysis.forgetting.classes import ClassChange
 from analysis.forgetting.margins import FATES, Errors, Margins
 from analysis.measure.quality import Interval
+from ui import cells
 from ui.figures import base
 from ui.theme import Palette
 
 BEFORE, AFTER = "before", "after"
+_ROOM = 600  # pixels for all cells of a row
 _FATE_LABELS = dict(
     zip(FATES, ("right in both", "right before only", "right after only", "wrong in both"), strict=True)
 )
@@ -105,8 +107,6 @@ def confusion_difference(difference: np.ndarray, names: Sequence[str], palette: 
         zmin=-limit,
         zmax=limit,
         colorscale=palette.diverging,
-        text=[["" if v == 0 else f"{v:+d}" for v in row] for row in difference],
-        texttemplate="%{text}",
         showscale=False,
         customdata=difference,
         hovertemplate="true %{y}<br>answered %{x}<br>%{customdata:+d} examples<extra></extra>",
@@ -114,7 +114,18 @@ def confusion_difference(difference: np.ndarray, names: Sequence[str], palette: 
         ygap=1,
     )
     figure.update_yaxes(autorange="reversed", showgrid=False, type="category")
-    figure.update_xaxes(showgrid=False, type="category", tickangle=-35)
+    figure.update_xaxes(showgrid=False, type="category", tickangle=cells.slant(names))
+    text = [["" if v == 0 else f"{v:+d}" for v in row] for row in difference]
+    cells.write(
+        figure,
+        text,
+        good,
+        rows=names,
+        columns=names,
+        scale=palette.diverging,
+        limits=(-limit, limit),
+        room=_ROOM,
+    )
     return figure
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from threading import RLock
 
 import numpy as np
@@ -12,6 +13,8 @@ from analysis.inside.topology import Topology, link_states, topology
 from analysis.pruning.plan import Plan
 from analysis.pruning.selection import Selection, select
 from ui import computed, library
+
+_NAMED = 5  # names in a sentence
 
 
 @cached(LRUCache(16), lock=RLock())
@@ -31,6 +34,12 @@ def states(plan: Plan, layer: str) -> np.ndarray:
     """The state of every link of a layer, (units, inputs)."""
     network = library.load(plan.network).network
     return link_states(network, _selection(plan), topology_of(plan).layer(layer)).numpy()
+
+
+def some(names: Sequence[str]) -> str:
+    """The first names, and how many more there are."""
+    more = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more
 
 
 @cached(LRUCache(8), lock=RLock())

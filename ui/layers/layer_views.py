@@ -8,6 +8,7 @@ import numpy as np
 import streamlit as st
 
 from analysis.inside.representation import LEAST, MOST, cka
+from analysis.measure import Measurement
 from analysis.pruning.plan import Plan
 from analysis.tasks import Metric
 from analysis.units import Message
@@ -19,13 +20,15 @@ from ui.layers import layer_facts, layer_figures
 
 _STORED = 60  # layers whose similarities are small enough for the database
 _AT_ONCE = 10  # seconds that a study may take without being asked for
-_NAMED = 5  # blocks in a sentence
 _ALIKE = 0.9  # layers whose CKA is at least this are counted as still the same
 
 
 def same() -> None:
     """CKA of every layer before with every layer after, and of each layer with itself."""
     comparison.needs_plan("every layer is the same as before")
+    with st.spinner("Measuring both networks…"):
+        before, after = workspace.dense(), workspace.measured(workspace.bench().plan)
+    comparison.cards(before, after)
     if not _enough_examples():
         return
     study = _similarity(workspace.bench().plan, f"Layers of {workspace.title()}, before and after")
@@ -101,8 +104,9 @@ def _diagonal_words(own: np.ndarray, names: Sequence[str]) -> str:
         return "No layer can be compared."
     worst = int(np.nanargmin(own))
     return (
-        f"{int((own[known] >= _ALIKE).sum())} of {len(names)} layers still say the same (CKA of {_ALIKE} or more). "
-        f"Least alike: {theme.plain(names[worst])}, {own[worst]:.2f}."
+        f"{int((own[known].round(2) >= _ALIKE).sum())} of {len(names)} layers have a CKA of {_ALIKE} or more. "
+        f"Least alike: {theme.plain(names[worst])}, {own[worst]:.2f}. A high CKA does not mean that the network still "
+        "answers alike: small changes in many layers add up, and later layers may read directions that CKA hardly counts."
     )
 
 
@@ -160,27 +164,42 @@ def _blocks() -> None:
 def _draw_blocks(parts: Sequence[Message], metric: Metric, origin: str) -> None:
     order = {block.name: i for i, block in enumerate(layer_facts.blocks(workspace.network_name()))}
     found = sorted(map(redundancy_unit.from_data, parts), key=lambda skip: order[skip.block.name])
-    dense = workspace.dense().headline
+    dense = workspace.dense()
+    guessing = _guessing(dense)
+    figure = layer_figures.blocks(found, dense.headline, metric, theme.palette(), guessing=guessing)
     with st.container(border=True):
         st.subheader("What could go whole?", anchor=False)
-        st.plotly_chart(layer_figures.blocks(found, dense, metric, theme.palette()), config=figures.CONFIG)
-        free = [s.block.name for s in found if s.change is not None and s.change.low <= 0 <= s.change.high]
+        st.plotly_chart(figure, config=figures.CONFIG)
+        free = [
+            layer_figures.block_name(s.block)
+            for s in found
+            if s.change is not None and s.change.low <= 0 <= s.change.high
+        ]
         st.caption(
             "From input to answer. Influence: how far a block turns what it reads (1 − cosine; 0 changes nothing). Dots: "
             f"the {metric.label.lower()} of the network that skips the block, with 95% intervals, on {origin}. Short bars "
-            "whose dot stays at the dotted line can go. "
+            "whose dot stays at the line of the whole network can go. "
             + (
-                f"Without a change beyond noise: {_some(free)}."
+                "Left of the dotted line the network is worse than always naming the commonest class. "
+                if guessing is not None
+                else ""
+            )
+            + (
+                f"Without a change beyond noise: {theme.plain(layer_facts.some(free))}."
                 if free
                 else "Skipping any of those measured changes the network beyond noise."
             )
         )
         refused = [s for s in found if s.reason]
         for skip in refused:
-            st.caption(theme.plain(f"{skip.block.name} cannot be skipped: {skip.reason}"))
+            st.caption(
+                theme.plain(f"{layer_figures.block_name(skip.block)} cannot be skipped: {skip.reason}")
+            )
 
 
-def _some(names: Sequence[str]) -> str:
-    """The first names, and how many more there are."""
-    more = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
-    return theme.plain(", ".join(names[:_NAMED])) + more
+def _guessing(dense: Measurement) -> float | None:
+    """The accuracy of always naming the commonest class; None where answers are no classes."""
+    if not dense.evaluation.task.is_classification:
+        return None
+    targets = dense.evaluation.split.targets
+    return float(targets.bincount().max()) / len(targets)

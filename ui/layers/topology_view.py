@@ -22,7 +22,8 @@ def topology() -> None:
     with st.spinner("Following the connections…"):
         before = layer_facts.topology_of(dense_plan(plan.network))
         after = layer_facts.topology_of(plan)
-    _totals(before, after, plan)
+    changed = bool(after.total("removed") or after.total("gone"))
+    _totals(before, after, plan, changed)
     names = [layer.name for layer in after.layers]
     most = max(after.layers, key=lambda layer: (layer.stranded, layer.nonzero)).name
     name = st.selectbox("Layer", names, index=names.index(most))
@@ -30,12 +31,12 @@ def topology() -> None:
     with left, st.container(border=True):
         _map(plan, after.layer(name))
     with right, st.container(border=True):
-        _degrees(plan, before.layer(name), after.layer(name))
+        _degrees(before.layer(name), after.layer(name), changed)
     with st.container(border=True):
-        _table(after)
+        _table(after, changed)
 
 
-def _totals(before: Topology, after: Topology, plan: Plan) -> None:
+def _totals(before: Topology, after: Topology, plan: Plan, changed: bool) -> None:
     """The network's sums as cards."""
     dense, left = before.total("nonzero"), after.total("nonzero")
     stranded, dead = after.total("stranded"), after.total("dead")
@@ -63,15 +64,18 @@ def _totals(before: Topology, after: Topology, plan: Plan) -> None:
         help="Connections on a path from the input to the answer, of all those of the dense network: its "
         "effective density (Vysogorets & Kempe 2023).",
     )  # fmt: skip
-    if plan.is_dense:
-        st.caption("The dense network. Prune, and what became dead or leads nowhere shows here.")
-        return
-    whole = ", as all do that go with whole channels" if after.total("gone") else ""
-    st.caption(
-        f"{_share(after.total('removed_live'), removed)} of the {removed:,} connections removed were on a path from the "
-        f"input to the answer. {_share(alone, removed)} of them would be again if put back alone: the others lost "
-        f"their path to other removals{whole}."
-    )
+    if not changed:
+        what = "The dense network" if plan.is_dense else "The plan removes nothing: this is the dense network"
+        st.caption(f"{what}. Prune, and what became dead or leads nowhere shows here.")
+    elif not removed:
+        st.caption("All connections of the units removed were zero before.")
+    else:
+        whole = ", as all do that go with whole channels" if after.total("gone") else ""
+        st.caption(
+            f"{_share(after.total('removed_live'), removed)} of the {removed:,} connections removed were on a path from "
+            f"the input to the answer. {_share(alone, removed)} of them would be again if put back alone: the others "
+            f"lost their path to other removals{whole}."
+        )
 
 
 def _map(plan: Plan, layer: LayerTopology) -> None:
@@ -98,14 +102,14 @@ def _map(plan: Plan, layer: LayerTopology) -> None:
     st.caption(words + (f" Paths are a bound: {theme.plain(layer.note)}." if layer.note else ""))
 
 
-def _degrees(plan: Plan, before: LayerTopology, after: LayerTopology) -> None:
+def _degrees(before: LayerTopology, after: LayerTopology, changed: bool) -> None:
     st.subheader("How well connected are its units?", anchor=False)
     left = ~after.gone.numpy()
     sides = [("links into a unit", before.links_in, after.links_in)]
     if before.links_out is not None and after.links_out is not None:
         sides.append(("links that read a unit", before.links_out, after.links_out))
     for title, was, now in sides:
-        kept = None if plan.is_dense else now.numpy()[left]
+        kept = now.numpy()[left] if changed else None
         figure = topology_figures.degrees(was.numpy(), kept, theme.palette(), x=title)
         st.plotly_chart(figure, config=figures.CONFIG, key=f"degrees:{title}")
     st.caption(
@@ -115,56 +119,64 @@ def _degrees(plan: Plan, before: LayerTopology, after: LayerTopology) -> None:
     )
 
 
-def _table(after: Topology) -> None:
+def _table(after: Topology, changed: bool) -> None:
+    """A row for each layer; what was removed only if something was."""
     st.subheader("Layer by layer", anchor=False)
     layers = after.layers
+    columns: dict[str, tuple[list[float | None], str, int, str]] = {
+        "Units": ([int((~layer.gone).sum()) for layer in layers], "localized", 60, "Output channels that are left."),
+        "Deaf": (
+            [int(layer.deaf.sum()) for layer in layers], "localized", 60,
+            "Dead units that hear nothing: no path leads to them from the input.",
+        ),
+        "Unheard": (
+            [int(layer.unheard.sum()) for layer in layers], "localized", 78,
+            "Dead units that are not heard: no path leads from them to the answer.",
+        ),
+        "Connections": ([layer.nonzero for layer in layers], "localized", 100, "Nonzero weights left."),
+        "Stranded": (
+            [_percent(layer.stranded, layer.nonzero) for layer in layers], "%.1f%%", 80,
+            "Share of the connections on no path from the input to the answer.",
+        ),
+    }  # fmt: skip
+    if changed:
+        columns["Removed"] = (
+            [layer.removed for layer in layers], "localized", 80, "Nonzero weights that the plan removes.",
+        )  # fmt: skip
+        columns["Back"] = (
+            [_percent(layer.removed_alone, layer.removed) for layer in layers], "%.0f%%", 58,
+            "Share of those removed that would be on a path if put back alone.",
+        )  # fmt: skip
+    columns["In"] = (
+        [_median(layer.links_in, layer) for layer in layers], "localized", 54,
+        "Links into a unit: channels that each reads, median over the units left.",
+    )  # fmt: skip
+    columns["Out"] = (
+        [_median(layer.links_out, layer) for layer in layers], "localized", 54,
+        "Links of other layers that read each unit, median over the units left; none reads the answer's.",
+    )  # fmt: skip
     table = pd.DataFrame(
-        {
-            "Layer": [layer.name for layer in layers],
-            "Units left": [int((~layer.gone).sum()) for layer in layers],
-            "Hear nothing": [int(layer.deaf.sum()) for layer in layers],
-            "Not heard": [int(layer.unheard.sum()) for layer in layers],
-            "Connections": [layer.nonzero for layer in layers],
-            "Stranded": [_percent(layer.stranded, layer.nonzero) for layer in layers],
-            "Removed": [layer.removed for layer in layers],
-            "Back if alone": [_percent(layer.removed_alone, layer.removed) for layer in layers],
-            "Links in": [_median(layer.links_in, layer) for layer in layers],
-            "Weights in": [_median(layer.weights_in, layer) for layer in layers],
-            "Links out": [_median(layer.links_out, layer) for layer in layers],
-            "Bound because": [layer.note for layer in layers],
-        }
+        {"Layer": [layer.name for layer in layers]}
+        | {name: pd.Series(values, dtype="Float64") for name, (values, *_) in columns.items()}
     )
-    if not any(layer.note for layer in layers):
-        table = table.drop(columns="Bound because")
     st.dataframe(
         table,
         hide_index=True,
         width="stretch",
-        column_config={
-            "Layer": st.column_config.TextColumn(width="medium"),
-            "Hear nothing": st.column_config.NumberColumn(help="Dead: no path leads to them from the input."),
-            "Not heard": st.column_config.NumberColumn(help="Dead: no path leads from them to the answer."),
-            "Connections": st.column_config.NumberColumn(format="localized", help="Nonzero weights left."),
-            "Stranded": st.column_config.NumberColumn(
-                format="%.1f%%", help="Share of them on no path from the input to the answer."
-            ),
-            "Removed": st.column_config.NumberColumn(format="localized"),
-            "Back if alone": st.column_config.NumberColumn(
-                format="%.0f%%", help="Share of those removed that would be on a path if put back alone."
-            ),
-            "Links in": st.column_config.NumberColumn(
-                help="Median over the units left: channels each reads."
-            ),
-            "Weights in": st.column_config.NumberColumn(help="Median over the units left: nonzero weights."),
-            "Links out": st.column_config.NumberColumn(
-                help="Median over the units left: links of other layers that read each. None for the answer's layer."
-            ),
+        placeholder="–",
+        column_config={"Layer": st.column_config.TextColumn(width=180)}
+        | {
+            name: st.column_config.NumberColumn(format=shape, width=width, help=words)
+            for name, (_, shape, width, words) in columns.items()
         },
     )
     st.caption(
         "A link joins an input channel and a unit if any weight between them is not zero. Stranded connections lie on no "
-        "path from the input to the answer; point at a column's name for what it counts."
+        "path from the input to the answer; point at a column's name for what it counts. –: does not apply."
     )
+    for note in dict.fromkeys(layer.note for layer in layers if layer.note):
+        names = [layer.name for layer in layers if layer.note == note]
+        st.caption(theme.plain(f"Paths are a bound in {layer_facts.some(names)}: {note}."))
 
 
 def _median(values: Tensor | None, layer: LayerTopology) -> float | None:
