@@ -18,7 +18,7 @@ from tests.e2e.harness import ROOT, browser, choose_view, is_outside, server, se
 PAGES = ("model", "open", "weights", "importance", "prune", "compare", "forgotten", "layers", "channel")
 README = (
     ("fashion-resnet", "light", ("model", "importance", "layers-topology")),
-    ("fashion-lenet", "light", ("weights", "prune", "compare-over-ratios", "forgotten-exemplars", "channel")),
+    ("fashion-lenet", "light", ("weights", "prune", "compare-over-ratios", "channel")),
     ("fashion-lenet", "dark", ("compare", "forgotten-confidence")),
 )
 WIDTH, HEIGHT = 1280, 800
