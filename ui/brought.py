@@ -61,17 +61,9 @@ def summary(opened: Opened, gone: Sequence[str]) -> None:
         st.info(
             f"To make room, {', '.join(map(library.title, gone))} had to go: the longest unused of yours."
         )
-    guess = _guess(dense)
+    guess = dense.evaluation.guess
     if dense.headline.low <= guess:
         _hint(dense, guess)
-
-
-def _guess(dense: Measurement) -> float:
-    """What naming the commonest class always, or the mean, would get."""
-    targets = dense.evaluation.split.targets
-    if not dense.evaluation.task.is_classification:
-        return 0.0
-    return float(targets.bincount().max()) / len(targets)
 
 
 def _hint(dense: Measurement, guess: float) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from analysis.measure import Measurement
-from ui import frame, theme, workspace
+from ui import frame, plans, theme, workspace
 
 _RATIO = 0.3  # of every group, for those who come without a plan
 
@@ -21,7 +21,7 @@ def needs_plan(what: str) -> None:
     columns[0].button(
         f"Prune {_RATIO:.0%} of every group",
         type="primary",
-        on_click=workspace.prune_everything,
+        on_click=plans.prune_everything,
         args=(_RATIO,),
     )
     columns[1].page_link("pages/prune.py", label="Go to Prune")

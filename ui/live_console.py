@@ -12,7 +12,7 @@ from analysis.errors import PrunescopeError
 from analysis.live import Reading
 from analysis.pruning.plan import Granularity, Plan
 from analysis.sensitivity import curves_of, predict
-from ui import computed, console_data, moves, sweeps, theme, workspace
+from ui import computed, console_data, moves, plans, sweeps, theme, workspace
 from ui.bench import Bench, dense_plan
 from ui.prune_console import prune_console
 from ui.ways import WAYS
@@ -162,7 +162,7 @@ def _typed(state: Bench) -> dict[str, float]:
     if "threshold" not in way.label:
         return {}
     return {
-        target: way.from_ratio(workspace.values_to_rank(target), ratio, state.granularity)
+        target: way.from_ratio(plans.values_to_rank(target), ratio, state.granularity)
         for target, ratio in state.plan.ratios_of(state.granularity).items()
     }
 

@@ -12,7 +12,7 @@ from analysis.importance import CRITERIA
 from analysis.pruning.plan import GRANULARITIES, recut, targets
 from analysis.pruning.selection import by_hand, ranking, removal_count
 from analysis.sensitivity import rankable
-from ui import workspace
+from ui import plans, workspace
 from ui.bench import dense_plan
 from ui.ways import WAYS
 
@@ -50,18 +50,18 @@ def _move(event: Event) -> None:
     known = set(targets(workspace.network(), workspace.bench().granularity))
     ratios = {str(t): _ratio(r) for t, r in event["ratios"].items() if t in known}
     hand = str(event["hand"]) if event.get("hand") in known else None
-    workspace.set_ratios(ratios, hand=hand, gesture=str(event.get("gesture", "")))
+    plans.set_ratios(ratios, hand=hand, gesture=str(event.get("gesture", "")))
 
 
 def _typed(event: Event) -> None:
     """A number typed into a row, in the words of the way in use: {"target": ..., "value": 0.1}."""
     state, target, way = workspace.bench(), str(event["target"]), WAYS[workspace.way()]
-    values = workspace.values_to_rank(target)
+    values = plans.values_to_rank(target)
     value = float(event["value"])
     if not math.isfinite(value):
         raise PlanError(f"{target}: type a number.")
     ratio = min(1.0, max(0.0, round(way.to_ratio(values, value), 6)))
-    workspace.set_ratios({**state.plan.ratios_of(state.granularity), target: ratio}, hand=target)
+    plans.set_ratios({**state.plan.ratios_of(state.granularity), target: ratio}, hand=target)
 
 
 def _lock(event: Event) -> None:
@@ -72,7 +72,7 @@ def _lock(event: Event) -> None:
 
 
 def _paste(event: Event) -> None:
-    workspace.bench().move(workspace.read_plan(str(event["text"])))
+    workspace.bench().move(plans.read_plan(str(event["text"])))
 
 
 def _reset(event: Event) -> None:
@@ -125,7 +125,7 @@ def carry_over() -> bool:
             kept = {t: r for t, r in plan.ratios_of(granularity).items() if t in fitting}
             plan = recut(plan, network, state.criterion, granularity, kept)
         try:
-            workspace.check_left(plan)
+            plans.check_left(plan)
         except PlanError as error:
             label = CRITERIA[state.criterion].label
             state.criterion, state.refused = state.plan.criterion, state.refused + 1

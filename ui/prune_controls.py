@@ -7,7 +7,7 @@ import streamlit as st
 from analysis.errors import PrunescopeError
 from analysis.importance import CRITERIA, suits
 from analysis.pruning.plan import GRANULARITIES
-from ui import services, sweeps, theme, workspace
+from ui import plans, services, sweeps, theme, workspace
 from ui.ways import WAYS
 
 _LONG_SECONDS = 120.0  # a sweep that may take longer does not start by itself
@@ -76,7 +76,7 @@ def plan_upload() -> None:
     if uploaded is None:
         return
     try:
-        plan = workspace.read_plan(uploaded.getvalue())
+        plan = plans.read_plan(uploaded.getvalue())
     except PrunescopeError as error:
         st.error(theme.plain(str(error)))
         return

@@ -4,25 +4,21 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
-from torch import Tensor
 
-from analysis.errors import CriterionError, PrunescopeError
+from analysis.errors import PrunescopeError
 from analysis.explain.attribution import Attribution
 from analysis.explain.question import Question
 from analysis.history import Trial
 from analysis.importance import Scores
 from analysis.measure import Measurement
 from analysis.network import Network
-from analysis.pruning.plan import Plan, check_plan, recut, repick, rounded, targets
-from analysis.pruning.plan_json import from_json
-from analysis.pruning.selection import by_hand, ranking, select, target_scores
-from analysis.sources import Opened, stem_of
+from analysis.pruning.plan import Plan, check_plan
+from analysis.sources import Opened
 from ui import computed, library, services, theme
 from ui.bench import Bench, dense_plan
 from ui.computed import Progress, silent
@@ -200,36 +196,6 @@ def way() -> str:
     return st.session_state.get(WAY) or next(iter(WAYS))
 
 
-def set_ratios(ratios: Mapping[str, float], *, hand: str | None = None, gesture: str = "") -> None:
-    """Put new ratios in force, with the criterion and granularity in hand; cuts of the other stay.
-
-    Channels are kept in multiples of what was chosen.
-    """
-    state = bench()
-    if state.granularity == "channel":
-        multiple = st.session_state.get(MULTIPLE) or MULTIPLES[0]
-        ratios = rounded(network(), ratios, multiple, _gone_by_hand(state))
-    plan = recut(state.plan, network(), state.criterion, state.granularity, ratios)
-    check_left(plan)
-    state.move(plan, hand=hand, gesture=gesture)
-
-
-def pick(group: str, channel: int, removed: bool | None) -> None:
-    """Remove a channel by hand (True), keep it by hand (False), or leave it to the plan's cut (None).
-
-    Raises
-    ------
-    PrunescopeError
-        If too little of its group would be left; the plan stays as it is then.
-    """
-    state = bench()
-    plan = repick(state.plan, network(), group, channel, removed)
-    if state.plan.is_dense:
-        plan = replace(plan, criterion=state.criterion)
-    check_left(plan)
-    state.move(plan, hand=group)
-
-
 def chosen_channel() -> tuple[str, int, str]:
     """The group, channel and member layer that the Channel page is about; at first the largest group's."""
     default = max(network().groups, key=lambda g: (g.is_prunable, g.size))
@@ -251,39 +217,6 @@ def wish_for_channel() -> None:
 def take_channel_wish() -> bool:
     """True once after the Channel page was wished for."""
     return bool(st.session_state.pop(_CHANNEL_WISH, False))
-
-
-def values_to_rank(target: str) -> Tensor:
-    """Scores of a target's channels, or of the weights that the cut channels leave, flat."""
-    state = bench()
-    values = target_scores(scores(state.criterion), network(), target, state.granularity)
-    gone = computed.removed(state.plan.only("channel")).get(target) if state.granularity == "weight" else None
-    return values if gone is None else values[~gone.flatten()]
-
-
-def prune_everything(ratio: float) -> None:
-    """Cut every target of the granularity in hand alike."""
-    set_ratios(dict.fromkeys(targets(network(), bench().granularity), ratio))
-
-
-def read_plan(text: str | bytes) -> Plan:
-    """The plan of a JSON text, if the chosen network can carry it out.
-
-    A plan for another network is taken if this one is the same with other data, or has all its targets.
-
-    Raises
-    ------
-    PrunescopeError
-        If it is no plan, for another network, or its criterion cannot rank a target.
-    """
-    plan = from_json(text)
-    chosen = network()
-    has_all = all(cut.target in targets(chosen, cut.granularity) for cut in plan.cuts)
-    has_all &= all(pick.target in targets(chosen, "channel") for pick in plan.picks)
-    if (has_all and (plan.cuts or plan.picks)) or stem_of(plan.network) == stem_of(chosen.name):
-        plan = replace(plan, network=chosen.name)
-    _check_fits(plan)
-    return plan
 
 
 def is_new_upload(file_id: str) -> bool:
@@ -374,25 +307,7 @@ def run_with_progress(label: str, compute: Callable[[Progress], object]) -> None
     place.empty()
 
 
-def _gone_by_hand(state: Bench) -> dict[str, tuple[int, ...]]:
-    """For groups with picks that the criterion ranks: how many channels go at each removal count."""
-    found = {}
-    for target in {pick.target for pick in state.plan.picks}:
-        try:
-            order = ranking(scores(state.criterion), network(), target, "channel").tolist()
-        except CriterionError:
-            continue
-        found[target] = by_hand(order, state.plan.picks_of(target))[1]
-    return found
-
-
-def check_left(plan: Plan) -> None:
-    """Refuse a plan that, with what was picked by hand, leaves too little of a group."""
-    if plan.picks:
-        select(network(), plan.only("channel"), scores(plan.criterion))
-
-
-def _check_fits(plan: Plan) -> None:
+def check_fits(plan: Plan) -> None:
     """Refuse a plan that the chosen network cannot carry out."""
     check_plan(plan, network())
     computed.pruned(plan)  # its criterion must be able to rank the targets
@@ -412,7 +327,7 @@ def _restored(name: str) -> Bench:
             state.trials[trial.plan, images] = trial
         plan = services.store().plan(history(), name)
         if plan is not None:
-            _check_fits(plan)
+            check_fits(plan)
             state.move(plan)
             state.kept_plan = plan
             state.done.clear()

@@ -67,6 +67,13 @@ class Evaluation:
         return classes_of(self.task, self.outputs)
 
     @property
+    def guess(self) -> float:
+        """The headline metric of always naming the commonest class, or the mean."""
+        if not self.task.is_classification:
+            return 0.0
+        return float(self.split.targets.bincount().max()) / len(self.split)
+
+    @property
     def metrics(self) -> tuple[Metric, ...]:
         """The task's metrics that mean something here: top-5 accuracy needs more than 5 classes."""
         return tuple(m for m in self.task.metrics if m is not TOP_ACCURACY or self.classes > TOP)

@@ -199,3 +199,12 @@ def test_accuracy_of_each_class_is_its_recall_with_a_wilson_interval(digits):
         interval = found[label]
         assert interval is not None and interval.value == pytest.approx(recall[label])
         assert (interval.low, interval.high) == pytest.approx((expected.low, expected.high), abs=1e-6)
+
+
+def test_guessing_is_the_best_answer_that_is_always_the_same():
+    split = _split([0, 2, 2, 1, 2, 0])
+    constant = [metrics.accuracy_score(split.targets, torch.full((6,), label)) for label in range(4)]
+    assert _classified([0] * 6, split).guess == pytest.approx(max(constant))
+    values = np.array([1.0, 4.0, 2.5])
+    mean = np.full(3, values.mean())
+    assert _valued(mean, _split(values)).guess == pytest.approx(metrics.r2_score(values, mean))

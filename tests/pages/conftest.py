@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +14,13 @@ import pytest
 from streamlit.runtime.pages_manager import PagesManager
 from streamlit.testing.v1 import AppTest
 
-from ui import services
+from analysis.sources import Opened, stem_of
+from ui import library, services
 
 APP = Path(__file__).parents[2] / "app.py"
 Open = Callable[..., AppTest]
+Bring = Callable[[Opened], str]
+_NUMBERS = count()
 
 
 @pytest.fixture(autouse=True)
@@ -47,6 +53,32 @@ def own_history(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Non
 
 
 @pytest.fixture
+def own_jobs() -> Iterator[None]:
+    """A job runner of its own, closed at the end."""
+    yield
+    services.jobs().close()
+    services.jobs.cache_clear()
+
+
+@pytest.fixture
+def brought(monkeypatch: pytest.MonkeyPatch) -> Bring:
+    """Put a network beside the samples, as if somebody had brought it; returns the name it got.
+
+    Each has a name of its own, because process-wide caches go by names.
+    """
+
+    def bring(opened: Opened) -> str:
+        names = library.names
+        name = f"{stem_of(opened.network.name)}-{next(_NUMBERS):016x}"
+        library._keep(name, replace(opened, network=replace(opened.network, name=name)))
+        monkeypatch.setattr(library, "names", lambda history: (*names(history), name))
+        monkeypatch.setattr(library, "source", lambda name: name)
+        return name
+
+    return bring
+
+
+@pytest.fixture
 def open_page() -> Open:
     """Open a page of the app on a sample network, through the entry point."""
 
@@ -60,6 +92,18 @@ def open_page() -> Open:
         return app
 
     return open_one
+
+
+def follow(app: AppTest) -> AppTest:
+    """Let the session's jobs come to their end, looking again and again as the browser does."""
+    deadline = time.monotonic() + 120
+    while any(job.is_live for job in services.jobs().of(app.session_state["history"])):
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+        app.run()
+    app.run()
+    assert not app.exception and not app.error
+    return app
 
 
 def texts(app: AppTest) -> str:

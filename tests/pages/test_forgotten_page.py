@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -31,11 +30,12 @@ from analysis.tasks import BINARY, CLASSIFICATION
 from analysis.tracing import trace
 from tests.networks import Mlp, load, randomise
 from tests.networks import split as tiny_rows
-from tests.pages.conftest import Open, metric, texts
+from tests.pages.conftest import Bring, Open, follow, metric, texts
 from tests.zoo.networks import BY_NAME
 from tests.zoo.opened import from_module
-from ui import library, services
 from ui.forgotten import forgotten_views
+
+pytestmark = pytest.mark.usefixtures("own_jobs")
 
 
 class Colour(nn.Module):
@@ -48,13 +48,6 @@ class Colour(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.head(self.relu(self.conv(x)).mean((2, 3)))
-
-
-@pytest.fixture(autouse=True)
-def own_jobs() -> Iterator[None]:
-    yield
-    services.jobs().close()
-    services.jobs.cache_clear()
 
 
 @pytest.fixture
@@ -93,18 +86,6 @@ def answered(name: str) -> tuple[Evaluation, Evaluation]:
     split = opened.dataset.evaluation.sample(1000)
     before = evaluate(opened.network, split, opened.dataset.task)
     return before, evaluate(prune(opened.network, plan_of(name)), split, before.task)
-
-
-def follow(app: AppTest) -> AppTest:
-    """Let the job come to its end, looking again and again as the browser does."""
-    deadline = time.monotonic() + 120
-    while any(job.is_live for job in services.jobs().of(app.session_state["history"])):
-        assert time.monotonic() < deadline
-        time.sleep(0.3)
-        app.run()
-    app.run()
-    assert not app.exception and not app.error
-    return app
 
 
 def test_without_a_plan_the_page_says_what_to_do(open_page: Open) -> None:
@@ -287,25 +268,17 @@ def test_regression_compares_predictions_errors_and_rows(open_page: Open) -> Non
     assert "weight" in app.dataframe[0].value.columns
 
 
-def brought(monkeypatch: pytest.MonkeyPatch, opened: Opened) -> str:
-    """A network beside the samples, as if somebody had brought it."""
-    name, names = opened.network.name, library.names
-    library._keep(name, opened)
-    monkeypatch.setattr(library, "names", lambda history: (*names(history), name))
-    return name
-
-
 def words() -> Opened:
     """Tokens of two classes; the network tells two more apart, which have no name and no example."""
     network = from_module("textcnn")
     split = Split(BY_NAME["textcnn"].inputs(60, seed=3), torch.arange(60) % 2, "60 sentences")
     data = Dataset("sentences", CLASSIFICATION, split, split.take(torch.arange(30)), ("<i>ham</i>", "spam"))
-    return Opened(replace(network, name="tokens-0123456789abcdef"), data)
+    return Opened(replace(network, name="tokens"), data)
 
 
 def colours() -> Opened:
     """Three-channel images that all belong to one of four classes."""
-    network = trace(randomise(Colour()), torch.zeros(1, 3, 6, 6), "colours-0123456789abcdef")
+    network = trace(randomise(Colour()), torch.zeros(1, 3, 6, 6), "colours")
     inputs = torch.randn((40, 3, 6, 6), generator=torch.Generator().manual_seed(0))
     split = Split(inputs, torch.zeros(40, dtype=torch.long), "40 pictures")
     data = Dataset("pictures", CLASSIFICATION, split, split, ("a", "b", "c", "d"), offset=0.5, scale=0.25)
@@ -314,18 +287,16 @@ def colours() -> Opened:
 
 def single() -> Opened:
     """Rows that a network with a single output tells into two classes."""
-    network = load(randomise(Mlp(outputs=1)), (5,), "single-0123456789abcdef")
+    network = load(randomise(Mlp(outputs=1)), (5,), "single")
     split = tiny_rows((5,), 2, 60, task=BINARY)
     data = Dataset("rows", BINARY, split, split, ("no", "yes"), tuple("abcde"))
     return Opened(network, data)
 
 
 @pytest.mark.parametrize("make", [words, colours, single])
-def test_any_kind_of_data_and_labels(
-    open_page: Open, monkeypatch: pytest.MonkeyPatch, make: Callable[[], Opened]
-) -> None:
+def test_any_kind_of_data_and_labels(open_page: Open, brought: Bring, make: Callable[[], Opened]) -> None:
     opened = make()
-    app = start(open_page("forgotten", brought(monkeypatch, opened)))
+    app = start(open_page("forgotten", brought(opened)))
     assert not app.exception and not app.error
     occurring = len(set(opened.dataset.evaluation.targets.tolist()))
     assert metric(app, "Classes that lost").endswith(f"of {occurring}")

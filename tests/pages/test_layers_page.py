@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -28,19 +27,14 @@ from analysis.units import Case, find_unit
 from tests.inside.nets import Residual
 from tests.networks import Mlp, load, randomise
 from tests.networks import split as tiny_rows
-from tests.pages.conftest import Open, metric, texts
+from tests.pages.conftest import Bring, Open, follow, metric, texts
 from tests.zoo.networks import BY_NAME
 from tests.zoo.opened import from_module
-from ui import library, services, studies, workspace
+from ui import studies, workspace
+
+pytestmark = pytest.mark.usefixtures("own_jobs")
 
 VIEWS = ["Same as before?", "Redundancy", "Topology"]
-
-
-@pytest.fixture(autouse=True)
-def own_jobs() -> Iterator[None]:
-    yield
-    services.jobs().close()
-    services.jobs.cache_clear()
 
 
 def start(app: AppTest) -> AppTest:
@@ -57,18 +51,6 @@ def charts(app: AppTest) -> list[dict[str, Any]]:
     return [json.loads(chart.proto.spec) for chart in app.get("plotly_chart")]
 
 
-def follow(app: AppTest) -> AppTest:
-    """Let the job come to its end, looking again and again as the browser does."""
-    deadline = time.monotonic() + 120
-    while any(job.is_live for job in services.jobs().of(app.session_state["history"])):
-        assert time.monotonic() < deadline
-        time.sleep(0.3)
-        app.run()
-    app.run()
-    assert not app.exception and not app.error
-    return app
-
-
 @pytest.fixture
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Studies run within the page, for networks that no other process knows."""
@@ -81,14 +63,6 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
         draw(list(find_unit(study.kind)(case, study.parameters, [], lambda share: None)))
 
     monkeypatch.setattr(studies, "panel", panel)
-
-
-def brought(monkeypatch: pytest.MonkeyPatch, opened: Opened) -> str:
-    """A network beside the samples, as if somebody had brought it."""
-    name, names = opened.network.name, library.names
-    library._keep(name, opened)
-    monkeypatch.setattr(library, "names", lambda history: (*names(history), name))
-    return name
 
 
 def put(app: AppTest, network: str, plan: Plan) -> AppTest:
@@ -199,19 +173,17 @@ def test_a_plan_that_removes_nothing_is_shown_as_the_dense_network(
     assert [trace["name"] for trace in charts(app)[1]["data"]] == ["before"]
 
 
-def test_units_that_had_only_zeros_are_no_connections_removed(
-    open_page: Open, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_units_that_had_only_zeros_are_no_connections_removed(open_page: Open, brought: Bring) -> None:
     module = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.ReLU(), torch.nn.Linear(4, 2))
     randomise(module)
     with torch.no_grad():
         module[0].weight[1] = 0
         module[2].weight[:, 1] = 0
-    network, split = load(module, (3,), "layers-zeros-0123456789abcdef"), tiny_rows((3,), 2, 40)
+    network, split = load(module, (3,), "zeros"), tiny_rows((3,), 2, 40)
     data = Dataset("rows", CLASSIFICATION, split, split, class_names=("a", "b"))
-    app = open_page("layers", brought(monkeypatch, Opened(network, data)))
-    plan = uniform_plan(network, "l1", "channel", 0.25)
-    view(put(app, network.name, plan), "Topology")
+    name = brought(Opened(network, data))
+    plan = replace(uniform_plan(network, "l1", "channel", 0.25), network=name)
+    app = view(put(open_page("layers", name), name, plan), "Topology")
     assert metric(app, "Units left") == "5"
     assert "All connections of the units removed were zero before" in texts(app)
     assert list(app.dataframe[0].value["Removed"]) == [0, 0] and app.dataframe[0].value["Back"].isna().all()
@@ -245,7 +217,7 @@ def words() -> Opened:
     network = from_module("vit-fused")
     split = Split(BY_NAME["vit-fused"].inputs(40), torch.arange(40) % 4, "40 pictures")
     data = Dataset("pictures", CLASSIFICATION, split, split, class_names=("a", "b", "c", "d"))
-    return Opened(replace(network, name="layers-transformer-0123456789abcdef"), data)
+    return Opened(replace(network, name="transformer"), data)
 
 
 def tokens() -> Opened:
@@ -253,11 +225,11 @@ def tokens() -> Opened:
     network = from_module("gru-tokens")
     split = Split(BY_NAME["gru-tokens"].inputs(30), torch.zeros(30, dtype=torch.long), "30 lines")
     data = Dataset("lines", CLASSIFICATION, split, split, class_names=("a", "b", "c", "d"))
-    return Opened(replace(network, name="layers-tokens-0123456789abcdef"), data)
+    return Opened(replace(network, name="tokens"), data)
 
 
 def single() -> Opened:
-    network = load(randomise(Mlp(outputs=1)), (5,), "layers-single-0123456789abcdef")
+    network = load(randomise(Mlp(outputs=1)), (5,), "single")
     split = tiny_rows((5,), 2, 60, task=BINARY)
     return Opened(network, Dataset("rows", BINARY, split, split, class_names=("no", "yes")))
 
@@ -265,17 +237,17 @@ def single() -> Opened:
 def values() -> Opened:
     module = Residual()
     module.head = torch.nn.Linear(4, 1)
-    network = load(randomise(module), (3,), "layers-values-0123456789abcdef")
+    network = load(randomise(module), (3,), "values")
     split = tiny_rows((3,), 0, 50, task=REGRESSION)
     return Opened(network, Dataset("rows", REGRESSION, split, split, target_unit="km"))
 
 
 @pytest.mark.parametrize("make", [words, tokens, single, values])
 def test_any_kind_of_network_and_data(
-    open_page: Open, monkeypatch: pytest.MonkeyPatch, at_once: None, make: Callable[[], Opened]
+    open_page: Open, brought: Bring, at_once: None, make: Callable[[], Opened]
 ) -> None:
     opened = make()
-    app = start(open_page("layers", brought(monkeypatch, opened)))
+    app = start(open_page("layers", brought(opened)))
     for name in VIEWS:
         view(app, name)
         assert charts(app)
@@ -288,21 +260,17 @@ def test_any_kind_of_network_and_data(
     assert len(charts(app)) == (2 if find_blocks(opened.network) else 1)
 
 
-def test_too_few_examples_get_a_sentence(
-    open_page: Open, monkeypatch: pytest.MonkeyPatch, at_once: None
-) -> None:
-    network, few = load(randomise(Mlp()), (5,), "layers-few-0123456789abcdef"), tiny_rows((5,), 3, 3)
+def test_too_few_examples_get_a_sentence(open_page: Open, brought: Bring, at_once: None) -> None:
+    network, few = load(randomise(Mlp()), (5,), "few"), tiny_rows((5,), 3, 3)
     data = Dataset("rows", CLASSIFICATION, few, tiny_rows((5,), 3, 20), class_names=("a", "b", "c"))
     opened = Opened(network, data)
-    app = start(open_page("layers", brought(monkeypatch, opened)))
+    app = start(open_page("layers", brought(opened)))
     assert "at least 4 examples, and there are 3" in app.info[0].value
     view(app, "Topology")
     assert charts(app)
 
 
-def test_a_block_that_cannot_be_skipped_says_why(
-    open_page: Open, monkeypatch: pytest.MonkeyPatch, at_once: None
-) -> None:
+def test_a_block_that_cannot_be_skipped_says_why(open_page: Open, brought: Bring, at_once: None) -> None:
     module = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.Linear(2, 2), torch.nn.Linear(2, 2))
     randomise(module)
     with torch.no_grad():
@@ -313,6 +281,6 @@ def test_a_block_that_cannot_be_skipped_says_why(
             layer.bias.zero_()
     split = tiny_rows((3,), 2, 40)
     data = Dataset("rows", CLASSIFICATION, split, split, class_names=("a", "b"))
-    opened = Opened(load(module, (3,), "layers-huge-0123456789abcdef"), data)
-    app = view(open_page("layers", brought(monkeypatch, opened)), "Redundancy")
+    opened = Opened(load(module, (3,), "huge"), data)
+    app = view(open_page("layers", brought(opened)), "Redundancy")
     assert "cannot be skipped" in texts(app).replace("\\", "")

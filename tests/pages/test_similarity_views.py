@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import time
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -29,18 +27,13 @@ from analysis.units import Case, find_unit
 from analysis.units import drift as drift_unit
 from analysis.units import faithfulness as faithfulness_unit
 from tests.networks import Mlp, load, randomise
-from tests.pages.conftest import Open, texts
+from tests.pages.conftest import Bring, Open, follow, texts
 from tests.zoo.networks import BY_NAME
 from tests.zoo.opened import from_module
-from ui import library, services, studies
+from ui import studies
 from ui.compare import similarity_views
 
-
-@pytest.fixture(autouse=True)
-def own_jobs() -> Iterator[None]:
-    yield
-    services.jobs().close()
-    services.jobs.cache_clear()
+pytestmark = pytest.mark.usefixtures("own_jobs")
 
 
 def opened_at(open_page: Open, view: str, network: str = "digits-cnn") -> AppTest:
@@ -57,15 +50,7 @@ def select(app: AppTest, label: str) -> Any:
 
 def press(app: AppTest, label: str) -> AppTest:
     """Press a button and let the job come to its end, looking again and again as the browser does."""
-    next(b for b in app.button if b.label == label).click().run()
-    deadline = time.monotonic() + 120
-    while any(job.is_live for job in services.jobs().of(app.session_state["history"])):
-        assert time.monotonic() < deadline
-        time.sleep(0.3)
-        app.run()
-    app.run()
-    assert not app.exception and not app.error
-    return app
+    return follow(next(b for b in app.button if b.label == label).click().run())
 
 
 def charts(app: AppTest) -> list[dict[str, Any]]:
@@ -205,36 +190,27 @@ def test_faithfulness_draws_what_the_engine_measures(open_page: Open, network: s
     assert "Paired changes" in texts(app)
 
 
-def brought(monkeypatch: pytest.MonkeyPatch, opened: Opened) -> str:
-    """A network beside the samples, as if somebody had brought it."""
-    name, names = opened.network.name, library.names
-    library._keep(name, opened)
-    monkeypatch.setattr(library, "names", lambda history: (*names(history), name))
-    monkeypatch.setattr(library, "source", lambda name: name)
-    return name
-
-
 def words() -> Opened:
     network = from_module("textcnn")
     split = Split(BY_NAME["textcnn"].inputs(60, seed=3), torch.arange(60) % 2, "60 sentences")
     data = Dataset("sentences", CLASSIFICATION, split, split.take(torch.arange(30)), ("ham", "spam"))
-    return Opened(replace(network, name="tokens-0123456789abcdef"), data)
+    return Opened(replace(network, name="tokens"), data)
 
 
 def single() -> Opened:
     inputs = torch.randn((50, 5), generator=torch.Generator().manual_seed(4))
     split = Split(inputs, (inputs[:, 0] > 0).long(), "50 rows")
-    network = load(randomise(Mlp(outputs=1)), (5,), "single-0123456789abcdef")
+    network = load(randomise(Mlp(outputs=1)), (5,), "single")
     return Opened(network, Dataset("rows", BINARY, split, split, ("no", "yes")))
 
 
 @pytest.mark.parametrize("make", [words, single])
 def test_tokens_and_single_outputs_are_drawn(
-    open_page: Open, monkeypatch: pytest.MonkeyPatch, make: Any
+    open_page: Open, monkeypatch: pytest.MonkeyPatch, brought: Bring, make: Any
 ) -> None:
     opened = make()
     opened = replace(opened, network=with_groups(opened.network)) if not opened.network.groups else opened
-    name = brought(monkeypatch, opened)
+    name = brought(opened)
     network, dataset = opened.network, opened.dataset
     case = Case(network, dataset, dataset.evaluation, uniform_plan(network, "l1", "channel", 0.3))
     wanted = {

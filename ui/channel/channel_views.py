@@ -24,7 +24,7 @@ from analysis.measure.quality import Evaluation
 from analysis.network import Group
 from analysis.pruning.plan import Pick, Plan, repick
 from analysis.pruning.selection import removal_count, select
-from ui import computed, figures, theme, workspace
+from ui import computed, figures, plans, theme, workspace
 from ui.bench import dense_plan
 from ui.channel import channel_facts, channel_figures
 from ui.computed import Progress
@@ -314,7 +314,7 @@ def _label_of(pick: Pick | None) -> str:
 
 def _pick(key: str, group: str, channel: int) -> None:
     try:
-        workspace.pick(group, channel, _WAYS[st.session_state[key]])
+        plans.pick(group, channel, _WAYS[st.session_state[key]])
     except PlanError as error:
         workspace.notice(str(error))
         pick = workspace.bench().plan.pick_of(group, channel)

@@ -8,7 +8,6 @@ import numpy as np
 import streamlit as st
 
 from analysis.inside.representation import LEAST, MOST, cka
-from analysis.measure import Measurement
 from analysis.pruning.plan import Plan
 from analysis.tasks import Metric
 from analysis.units import Message
@@ -165,7 +164,7 @@ def _draw_blocks(parts: Sequence[Message], metric: Metric, origin: str) -> None:
     order = {block.name: i for i, block in enumerate(layer_facts.blocks(workspace.network_name()))}
     found = sorted(map(redundancy_unit.from_data, parts), key=lambda skip: order[skip.block.name])
     dense = workspace.dense()
-    guessing = _guessing(dense)
+    guessing = dense.evaluation.guess if dense.evaluation.task.is_classification else None
     figure = layer_figures.blocks(found, dense.headline, metric, theme.palette(), guessing=guessing)
     with st.container(border=True):
         st.subheader("What could go whole?", anchor=False)
@@ -195,11 +194,3 @@ def _draw_blocks(parts: Sequence[Message], metric: Metric, origin: str) -> None:
             st.caption(
                 theme.plain(f"{layer_figures.block_name(skip.block)} cannot be skipped: {skip.reason}")
             )
-
-
-def _guessing(dense: Measurement) -> float | None:
-    """The accuracy of always naming the commonest class; None where answers are no classes."""
-    if not dense.evaluation.task.is_classification:
-        return None
-    targets = dense.evaluation.split.targets
-    return float(targets.bincount().max()) / len(targets)

@@ -1,0 +1,100 @@
+"""What is done to the plan in force: ratios, channels picked by hand, plans from elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import streamlit as st
+from torch import Tensor
+
+from analysis.errors import CriterionError
+from analysis.pruning.plan import Plan, recut, repick, rounded, targets
+from analysis.pruning.plan_json import from_json
+from analysis.pruning.selection import by_hand, ranking, select, target_scores
+from analysis.sources import stem_of
+from ui import computed, workspace
+from ui.bench import Bench
+
+
+def set_ratios(ratios: Mapping[str, float], *, hand: str | None = None, gesture: str = "") -> None:
+    """Put new ratios in force, with the criterion and granularity in hand; cuts of the other stay.
+
+    Channels are kept in multiples of what was chosen.
+    """
+    state = workspace.bench()
+    if state.granularity == "channel":
+        multiple = st.session_state.get(workspace.MULTIPLE) or workspace.MULTIPLES[0]
+        ratios = rounded(workspace.network(), ratios, multiple, _gone_by_hand(state))
+    plan = recut(state.plan, workspace.network(), state.criterion, state.granularity, ratios)
+    check_left(plan)
+    state.move(plan, hand=hand, gesture=gesture)
+
+
+def pick(group: str, channel: int, removed: bool | None) -> None:
+    """Remove a channel by hand (True), keep it by hand (False), or leave it to the plan's cut (None).
+
+    Raises
+    ------
+    PrunescopeError
+        If too little of its group would be left; the plan stays as it is then.
+    """
+    state = workspace.bench()
+    plan = repick(state.plan, workspace.network(), group, channel, removed)
+    if state.plan.is_dense:
+        plan = replace(plan, criterion=state.criterion)
+    check_left(plan)
+    state.move(plan, hand=group)
+
+
+def values_to_rank(target: str) -> Tensor:
+    """Scores of a target's channels, or of the weights that the cut channels leave, flat."""
+    state = workspace.bench()
+    values = target_scores(workspace.scores(state.criterion), workspace.network(), target, state.granularity)
+    gone = computed.removed(state.plan.only("channel")).get(target) if state.granularity == "weight" else None
+    return values if gone is None else values[~gone.flatten()]
+
+
+def prune_everything(ratio: float) -> None:
+    """Cut every target of the granularity in hand alike."""
+    set_ratios(dict.fromkeys(targets(workspace.network(), workspace.bench().granularity), ratio))
+
+
+def read_plan(text: str | bytes) -> Plan:
+    """The plan of a JSON text, if the chosen network can carry it out.
+
+    A plan for another network is taken if this one is the same with other data, or has all its targets.
+
+    Raises
+    ------
+    PrunescopeError
+        If it is no plan, for another network, or its criterion cannot rank a target.
+    """
+    plan = from_json(text)
+    chosen = workspace.network()
+    has_all = all(cut.target in targets(chosen, cut.granularity) for cut in plan.cuts)
+    has_all &= all(pick.target in targets(chosen, "channel") for pick in plan.picks)
+    if (has_all and (plan.cuts or plan.picks)) or stem_of(plan.network) == stem_of(chosen.name):
+        plan = replace(plan, network=chosen.name)
+    workspace.check_fits(plan)
+    return plan
+
+
+def _gone_by_hand(state: Bench) -> dict[str, tuple[int, ...]]:
+    """For groups with picks that the criterion ranks: how many channels go at each removal count."""
+    found = {}
+    for target in {pick.target for pick in state.plan.picks}:
+        try:
+            order = ranking(
+                workspace.scores(state.criterion), workspace.network(), target, "channel"
+            ).tolist()
+        except CriterionError:
+            continue
+        found[target] = by_hand(order, state.plan.picks_of(target))[1]
+    return found
+
+
+def check_left(plan: Plan) -> None:
+    """Refuse a plan that, with what was picked by hand, leaves too little of a group."""
+    if plan.picks:
+        select(workspace.network(), plan.only("channel"), workspace.scores(plan.criterion))
