@@ -22,7 +22,7 @@ from analysis.measure import Measurement, measure
 from analysis.network import Network
 from analysis.pruning.plan import Granularity, Pick, Plan
 from analysis.pruning.prune import prune
-from analysis.pruning.selection import removed_weights, select
+from analysis.pruning.selection import Selection, removed_weights, select
 from analysis.store import Subject, digests, subject
 from ui import library, services
 from ui.bench import dense_plan
@@ -74,12 +74,18 @@ def pruned(plan: Plan) -> Network:
 
 
 @cached(LRUCache(32), lock=RLock())
+def selection(plan: Plan) -> Selection:
+    """What exactly goes by a plan; nothing by the dense one."""
+    ranking = scores(plan.network, plan.criterion) if plan.cuts else None
+    return select(library.load(plan.network).network, plan, ranking)
+
+
+@cached(LRUCache(32), lock=RLock())
 def removed(plan: Plan) -> dict[str, Tensor]:
     """Per layer, the mask of weights that a plan removes; empty for the dense plan."""
     if plan.is_dense:
         return {}
-    network = library.load(plan.network).network
-    return removed_weights(network, select(network, plan, scores(plan.network, plan.criterion)))
+    return removed_weights(library.load(plan.network).network, selection(plan))
 
 
 @cached(LRUCache(8), lock=RLock())

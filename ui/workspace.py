@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
@@ -43,6 +43,8 @@ _LOADED = "loaded_plan_file"
 _RESULT = "result:"
 _NEXT = "next_network"
 _BROUGHT = "brought_network"
+
+Found = TypeVar("Found")
 
 MULTIPLES = (1, 8, 16)  # of channels that are kept
 IMAGE_CHOICES = (1000, 2000)  # and all; the first is the default, which answers within a second
@@ -293,18 +295,24 @@ def is_drawn(plan: Plan) -> bool:
 
 def run_with_progress(label: str, compute: Callable[[Progress], object]) -> None:
     """Run a computation under a progress bar that leaves no trace; a refusal becomes a sentence."""
+    try:
+        with_progress(label, compute)
+    except PrunescopeError as error:
+        st.error(theme.plain(str(error)))
+        st.stop()
+
+
+def with_progress(label: str, compute: Callable[[Progress], Found]) -> Found:
+    """What is computed under a progress bar that leaves no trace."""
     place = st.empty()
 
     def report(share: float) -> None:
         place.progress(min(1.0, share), text=label)
 
     try:
-        compute(report)
-    except PrunescopeError as error:
+        return compute(report)
+    finally:
         place.empty()
-        st.error(theme.plain(str(error)))
-        st.stop()
-    place.empty()
 
 
 def check_fits(plan: Plan) -> None:

@@ -19,7 +19,7 @@ from analysis.explain.randomised import randomised
 from analysis.explain.similarity import SIMILARITIES, similarities
 from analysis.explain.stages import Progress, Stages
 from analysis.importance.scores import Scores
-from analysis.measure.quality import Evaluation, Interval, change, evaluate, quality
+from analysis.measure.quality import Evaluation, Interval, evaluate, headline, headline_change
 from analysis.network import Network
 from analysis.pruning.plan import Granularity, Plan, uniform_plan
 from analysis.pruning.prune import prune
@@ -263,5 +263,4 @@ def _spread(values: np.ndarray) -> Spread:
 
 
 def _point(ratio: float, after: Evaluation, dense: Evaluation, similarity: Similarities) -> DriftPoint:
-    key = dense.task.headline.key
-    return DriftPoint(ratio, quality(after)[key], change(after, dense)[key], similarity)
+    return DriftPoint(ratio, headline(after), headline_change(after, dense), similarity)

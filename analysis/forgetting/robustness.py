@@ -7,15 +7,7 @@ from dataclasses import dataclass
 
 from analysis.datasets import Dataset, Split
 from analysis.forgetting.corruption import corrupt, corruptions_for, ground_of, strengths_of
-from analysis.measure.quality import (
-    Evaluation,
-    Interval,
-    change,
-    evaluate,
-    paired_proportions,
-    quality,
-    wilson,
-)
+from analysis.measure.quality import Evaluation, Interval, evaluate, headline, headline_change
 from analysis.network import Network
 
 Progress = Callable[[float], None]
@@ -86,12 +78,4 @@ def robustness(
 
 def _judge(before: Evaluation, after: Evaluation) -> tuple[Interval, Interval, Interval]:
     """The headline metric of both and its change."""
-    if before.task.is_classification:
-        count = len(before.split)
-        return (
-            wilson(int(before.correct.sum()), count),
-            wilson(int(after.correct.sum()), count),
-            paired_proportions(after.correct, before.correct),
-        )
-    key = before.task.headline.key
-    return quality(before)[key], quality(after)[key], change(after, before)[key]
+    return headline(before), headline(after), headline_change(after, before)

@@ -12,7 +12,7 @@ from analysis.importance.scores import Scores
 from analysis.inside.channel_activity import entries_of
 from analysis.live import Gauge
 from analysis.measure.cost import layer_macs
-from analysis.measure.quality import Evaluation, Interval, change
+from analysis.measure.quality import Evaluation, Interval, headline_change
 from analysis.network import Group, Network, Side, by_output
 from analysis.pruning.ledger import make_ledger
 from analysis.pruning.plan import Pick, Plan, check_plan
@@ -172,5 +172,5 @@ def effect(before: Evaluation, after: Evaluation) -> Effect:
         task.headline_of(float(task.merits(e.outputs, targets).mean()), targets) for e in (before, after)
     )
     changed = int((before.answers != after.answers).sum()) if task.is_classification else None
-    paired = change(after, before)[task.headline.key]
+    paired = headline_change(after, before)
     return Effect(first, second, paired, changed, len(before.split))

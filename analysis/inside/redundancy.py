@@ -12,7 +12,7 @@ from torch import Tensor, fx, nn
 from analysis.datasets import Split
 from analysis.inside.blocks import Block, find_blocks, without
 from analysis.inside.values import example_dims, visit
-from analysis.measure.quality import Evaluation, Interval, change, evaluate, mean_interval, quality
+from analysis.measure.quality import Evaluation, Interval, evaluate, headline, headline_change, mean_interval
 from analysis.network import CONVOLUTION_TYPES, TRANSPOSED_TYPES, Network
 from analysis.tasks import Task
 
@@ -162,9 +162,8 @@ def _cosine(one: Tensor, other: Tensor) -> Tensor:
 
 
 def _skipped(network: Network, block: Block, influence: Interval | None, dense: Evaluation) -> Skip:
-    headline = dense.task.headline.key
     try:
         answered = evaluate(without(network, block), dense.split, dense.task)
     except (ValueError, RuntimeError) as error:  # NaN, or a shape that the code takes from what was skipped
         return Skip(block, influence, None, None, str(error).strip().splitlines()[0])
-    return Skip(block, influence, quality(answered)[headline], change(answered, dense)[headline])
+    return Skip(block, influence, headline(answered), headline_change(answered, dense))

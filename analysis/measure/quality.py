@@ -158,11 +158,7 @@ def change(after: Evaluation, before: Evaluation) -> dict[str, Interval]:
     DataError
         If the two were not measured on the same examples.
     """
-    if after.split is not before.split and not (
-        torch.equal(after.split.targets, before.split.targets)
-        and torch.equal(after.split.inputs, before.split.inputs)
-    ):
-        raise DataError("The two measurements used different examples, so their difference means nothing.")
+    _check_same_examples(after, before)
     now, then = _sums(after), _sums(before)
     found = _intervals(
         _differences(now.exact(), then.exact()), _differences(now.resampled(), then.resampled())
@@ -172,6 +168,21 @@ def change(after: Evaluation, before: Evaluation) -> dict[str, Interval]:
         found[TOP_ACCURACY.key] = paired_proportions(_near(after), _near(before))
         found[LOSS.key] = mean_interval(after.losses.double() - before.losses.double())
     return {metric.key: found[metric.key] for metric in after.metrics}
+
+
+def headline(evaluation: Evaluation) -> Interval:
+    """The headline metric alone, as in :func:`quality`, without resampling for the others."""
+    if evaluation.task.is_classification:
+        return wilson(int(evaluation.correct.sum()), len(evaluation.split))
+    return quality(evaluation)[evaluation.task.headline.key]
+
+
+def headline_change(after: Evaluation, before: Evaluation) -> Interval:
+    """The change of the headline metric alone, as in :func:`change`; errors as there."""
+    if after.task.is_classification:
+        _check_same_examples(after, before)
+        return paired_proportions(after.correct, before.correct)
+    return change(after, before)[after.task.headline.key]
 
 
 def wilson(successes: int, trials: int) -> Interval:
@@ -221,6 +232,14 @@ def confusion(evaluation: Evaluation, classes: int) -> Tensor:
     """Counts (classes, classes): row is the true class, column the answer."""
     index = evaluation.split.targets * classes + evaluation.answers
     return torch.bincount(index, minlength=classes**2).reshape(classes, classes)
+
+
+def _check_same_examples(after: Evaluation, before: Evaluation) -> None:
+    if after.split is not before.split and not (
+        torch.equal(after.split.targets, before.split.targets)
+        and torch.equal(after.split.inputs, before.split.inputs)
+    ):
+        raise DataError("The two measurements used different examples, so their difference means nothing.")
 
 
 def _sums(evaluation: Evaluation) -> Sums:

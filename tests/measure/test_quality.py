@@ -10,7 +10,15 @@ from sklearn import metrics
 
 from analysis.datasets import Split
 from analysis.errors import DataError
-from analysis.measure.quality import Evaluation, change, confusion, per_class, quality
+from analysis.measure.quality import (
+    Evaluation,
+    change,
+    confusion,
+    headline,
+    headline_change,
+    per_class,
+    quality,
+)
 from analysis.tasks import CLASSIFICATION, REGRESSION
 
 ORACLES = {
@@ -208,3 +216,20 @@ def test_guessing_is_the_best_answer_that_is_always_the_same():
     values = np.array([1.0, 4.0, 2.5])
     mean = np.full(3, values.mean())
     assert _valued(mean, _split(values)).guess == pytest.approx(metrics.r2_score(values, mean))
+
+
+@pytest.mark.parametrize("classified", [True, False])
+def test_the_headline_alone_is_that_of_all_metrics(classified):
+    if classified:
+        split = _split([0, 2, 2, 1, 2, 0])
+        before, after = _classified([0, 2, 1, 1, 2, 3], split), _classified([0, 2, 2, 1, 0, 3], split)
+    else:
+        split = _split(np.array([1.0, 4.0, 2.5, 3.0]))
+        before, after = (_valued(np.array(v), split) for v in ([1.1, 3.0, 2.0, 3.5], [2.0, 3.9, 2.5, 1.0]))
+    key = before.task.headline.key
+    assert headline(after) == quality(after)[key]
+    assert headline_change(after, before) == change(after, before)[key]
+    other = Split(split.inputs + 1, split.targets, "others")
+    moved = _classified(before.answers, other) if classified else _valued(before.answers.numpy(), other)
+    with pytest.raises(DataError, match="different examples"):
+        headline_change(after, moved)

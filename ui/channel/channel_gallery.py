@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 import html
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image
 
+from ui.pictures import data_uri
 from ui.theme import Palette
 
 _STRENGTH = 0.75  # of the colour where a channel speaks loudest
@@ -54,9 +52,7 @@ def _cell(entry: Picture, loudest: float, palette: Palette) -> str:
 
 
 def _image(pixels: np.ndarray, title: str) -> str:
-    buffer = io.BytesIO()
-    Image.fromarray((255 * pixels.clip(0, 1)).round().astype(np.uint8)).save(buffer, format="png")
-    source = "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+    source = data_uri((255 * pixels.clip(0, 1)).round().astype(np.uint8))
     return f"<img alt='{html.escape(title)}' title='{html.escape(title)}' src='{source}'>"
 
 

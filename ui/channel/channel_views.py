@@ -105,7 +105,9 @@ def look(group: Group, channel: int, layer: str) -> View:
     if not plan.cuts:
         plan = Plan(plan.network, state.criterion, (), plan.picks)
     label = CRITERIA[plan.criterion].label
-    scores = _with_progress(f"Scoring by {label}…", lambda report: workspace.scores(plan.criterion, report))
+    scores = workspace.with_progress(
+        f"Scoring by {label}…", lambda report: workspace.scores(plan.criterion, report)
+    )
     gone = select(workspace.network(), plan, scores).channels.get(group.name, ())
     heard, not_heard = _or_reason(
         "Listening to the channels…",
@@ -270,23 +272,10 @@ def dense_evaluation() -> Evaluation:
     return computed.measurement(dense_plan(workspace.network_name()), workspace.image_count()).evaluation
 
 
-def _with_progress(label: str, compute: Callable[[Progress], Found]) -> Found:
-    """Run a computation under a progress bar that leaves no trace."""
-    place = st.empty()
-
-    def report(share: float) -> None:
-        place.progress(min(1.0, share), text=label)
-
-    try:
-        return compute(report)
-    finally:
-        place.empty()
-
-
 def _or_reason(label: str, compute: Callable[[Progress], Found]) -> tuple[Found | None, str]:
     """What was computed, or why it cannot be."""
     try:
-        return _with_progress(label, compute), ""
+        return workspace.with_progress(label, compute), ""
     except PrunescopeError as error:
         return None, str(error)
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 import html
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image
 
+from ui.pictures import data_uri
 from ui.theme import Palette
 
 
@@ -111,10 +109,10 @@ def _row(row: Row, limit: float, palette: Palette, overlay: float) -> str:
     names = ("before", "after", "after minus before")
     cells = "".join(
         f"<td><img alt='{name}' title='{html.escape(row.title)}, {name}: largest {np.abs(m).max():.3g}' "
-        f"src='{_png(diverging(m / limit, palette, ground))}'></td>"
+        f"src='{data_uri(diverging(m / limit, palette, ground))}'></td>"
         for name, m in zip(names, maps, strict=True)
     )
-    shown = _png(picture.astype(np.uint8))
+    shown = data_uri(picture.astype(np.uint8))
     return f"<tr><td class='text'>{text}</td><td><img alt='input' src='{shown}'></td>{cells}</tr>"
 
 
@@ -122,12 +120,6 @@ def _colours(picture: np.ndarray) -> np.ndarray:
     """A grey or coloured picture from 0 to 1 as RGB (H, W, 3) from 0 to 255."""
     levels = 255 * picture.clip(0, 1).astype(float)
     return levels if levels.ndim == 3 else np.repeat(levels[..., None], 3, axis=2)
-
-
-def _png(pixels: np.ndarray) -> str:
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, format="png")
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
 def _rgb(colour: str) -> tuple[int, int, int]:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import base64
 import html
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from PIL import Image
 
+from ui.pictures import data_uri
 from ui.theme import Palette
 
 
@@ -42,7 +40,7 @@ def gallery(cards: Sequence[Card], palette: Palette) -> str:
 def strip(pictures: Sequence[tuple[str, np.ndarray]], palette: Palette) -> str:
     """HTML of pictures (H, W, 3) in a row, a short text below each."""
     body = "".join(
-        f"<figure><img alt='{html.escape(text, quote=True)}' src='{_png(picture)}'>"
+        f"<figure><img alt='{html.escape(text, quote=True)}' src='{_shown(picture)}'>"
         f"<figcaption>{html.escape(text)}</figcaption></figure>"
         for text, picture in pictures
     )
@@ -56,15 +54,13 @@ def _card(card: Card) -> str:
     )
     remark = f"<div>{html.escape(card.remark)}</div>" if card.remark else ""
     return (
-        f"<figure><img alt='{html.escape(card.title, quote=True)}' src='{_png(card.picture)}'>"
+        f"<figure><img alt='{html.escape(card.title, quote=True)}' src='{_shown(card.picture)}'>"
         f"<figcaption><b>{html.escape(card.title)}</b>{lines}{remark}</figcaption></figure>"
     )
 
 
-def _png(picture: np.ndarray) -> str:
-    buffer = io.BytesIO()
-    Image.fromarray((255 * picture).round().astype(np.uint8)).save(buffer, format="png")
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+def _shown(picture: np.ndarray) -> str:
+    return data_uri((255 * picture).round().astype(np.uint8))
 
 
 def _css(palette: Palette) -> str:

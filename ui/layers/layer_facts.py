@@ -11,7 +11,6 @@ from cachetools import LRUCache, cached
 from analysis.inside.blocks import Block, find_blocks
 from analysis.inside.topology import Topology, link_states, topology
 from analysis.pruning.plan import Plan
-from analysis.pruning.selection import Selection, select
 from ui import computed, library
 
 _NAMED = 5  # names in a sentence
@@ -26,25 +25,17 @@ def blocks(name: str) -> tuple[Block, ...]:
 @cached(LRUCache(16), lock=RLock())
 def topology_of(plan: Plan) -> Topology:
     """The graph of units of a plan's network, in the dense network's shape."""
-    return topology(library.load(plan.network).network, _selection(plan))
+    return topology(library.load(plan.network).network, computed.selection(plan))
 
 
 @cached(LRUCache(16), lock=RLock())
 def states(plan: Plan, layer: str) -> np.ndarray:
     """The state of every link of a layer, (units, inputs)."""
     network = library.load(plan.network).network
-    return link_states(network, _selection(plan), topology_of(plan).layer(layer)).numpy()
+    return link_states(network, computed.selection(plan), topology_of(plan).layer(layer)).numpy()
 
 
 def some(names: Sequence[str]) -> str:
     """The first names, and how many more there are."""
     more = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
     return ", ".join(names[:_NAMED]) + more
-
-
-@cached(LRUCache(8), lock=RLock())
-def _selection(plan: Plan) -> Selection:
-    if plan.is_dense:
-        return Selection()
-    ranking = computed.scores(plan.network, plan.criterion) if plan.cuts else None
-    return select(library.load(plan.network).network, plan, ranking)
