@@ -158,8 +158,12 @@ class Gauge:
 
     def dense_reading(self) -> Reading:
         """The dense network's, exact."""
-        value, count = self.dense_headline, len(self.order)
-        return Reading(Interval(value, value, value), Interval(0.0, 0.0, 0.0), count, count)
+        return self.exact_reading(self.dense_headline)
+
+    def exact_reading(self, value: float) -> Reading:
+        """The reading of a network that was measured on every example elsewhere."""
+        change, count = value - self.dense_headline, len(self.order)
+        return Reading(Interval(value, value, value), Interval(change, change, change), count, count)
 
     def stops(self, *, single_look: bool) -> tuple[int, ...]:
         """After how many examples a run gives a reading."""

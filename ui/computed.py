@@ -23,6 +23,8 @@ from analysis.network import Network
 from analysis.pruning.plan import Granularity, Pick, Plan
 from analysis.pruning.prune import prune
 from analysis.pruning.selection import Selection, removed_weights, select
+from analysis.recovery.keep import keep_here
+from analysis.recovery.recovered import restore
 from analysis.store import Subject, digests, subject
 from ui import library, services
 from ui.bench import dense_plan
@@ -68,14 +70,18 @@ def known_scores(name: str, criterion: str) -> Scores | None:
 
 @cached(LRUCache(32), lock=RLock())
 def pruned(plan: Plan) -> Network:
-    """The pruned network of a plan."""
+    """The pruned network of a plan, or what recovery made of it."""
     network = library.load(plan.network).network
+    if plan.recovered:
+        return restore(network, keep_here().get(plan.recovered))
     return prune(network, plan, None if plan.is_dense else scores(plan.network, plan.criterion))
 
 
 @cached(LRUCache(32), lock=RLock())
 def selection(plan: Plan) -> Selection:
     """What exactly goes by a plan; nothing by the dense one."""
+    if plan.recovered:
+        return keep_here().get(plan.recovered).selection
     ranking = scores(plan.network, plan.criterion) if plan.cuts else None
     return select(library.load(plan.network).network, plan, ranking)
 
@@ -132,10 +138,12 @@ def measurement(plan: Plan, images: int) -> Measurement:
     if plan.is_dense:
         sample = library.load(plan.network)
         return measure(sample.network, evaluation_split(plan.network, images), sample.dataset.task)
+    dense = measurement(dense_plan(plan.network), images)
+    if plan.recovered:  # other weights: nothing that the gauge keeps is theirs
+        return measure(pruned(plan), dense.evaluation.split, dense.evaluation.task, dense=dense)
     progress = run(plan, images)
     progress.finish()
     evaluation = progress.evaluation()
-    dense = measurement(dense_plan(plan.network), images)
     return measure(pruned(plan), evaluation.split, evaluation.task, dense=dense, evaluation=evaluation)
 
 

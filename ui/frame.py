@@ -12,6 +12,7 @@ from analysis.importance import CRITERIA
 from analysis.pruning.plan import Granularity, Plan
 from ui import job_list, library, services, theme, workspace
 from ui.bench import by_hand_words, dense_plan
+from ui.recover import taking
 
 
 def _sidebar() -> None:
@@ -119,4 +120,7 @@ def _plan_summary(plan: Plan) -> None:
         )
     else:
         st.caption(f"{picked}.")
+    if plan.recovered:
+        st.caption(f"Recovered: {taking.history_words(plan)}.")
+        st.button("As it was pruned", on_click=taking.let_go, help="Back to the weights as loaded.")
     st.button("Back to dense", on_click=lambda: workspace.bench().move(dense_plan(plan.network)))

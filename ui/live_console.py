@@ -57,9 +57,11 @@ def _hear() -> None:
 def _reading(state: Bench) -> Reading | None:
     """The next reading of the plan in force: the first at once, then as many as fit into a slice of time."""
     images = workspace.image_count()
+    gauge = computed.gauge(state.plan.network, images)
     if state.plan.is_dense:
-        gauge = computed.gauge(state.plan.network, images)
         return gauge.dense_reading()
+    if state.plan.recovered:
+        return gauge.exact_reading(computed.measurement(state.plan, images).headline.value)
     near = state.done[-1] if state.done else None
     run = computed.run(state.plan, images, state.hand, near)
     if run.reading is None:
@@ -73,8 +75,8 @@ def _reading(state: Bench) -> Reading | None:
 
 def _learn(state: Bench, reading: Reading) -> None:
     """Compare an exact value with what had been predicted, once, and predict from it henceforth."""
-    if state.anchor is not None and state.anchor[0] == state.plan:
-        return
+    if state.plan.recovered or (state.anchor is not None and state.anchor[0] == state.plan):
+        return  # the next move begins at the weights as loaded: recovered ones foretell nothing of it
     predicted = _prediction(state)
     if predicted is not None:
         state.misses.append(abs(predicted - reading.value.value))

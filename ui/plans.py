@@ -76,6 +76,7 @@ def read_plan(text: str | bytes) -> Plan:
     has_all &= all(pick.target in targets(chosen, "channel") for pick in plan.picks)
     if (has_all and (plan.cuts or plan.picks)) or stem_of(plan.network) == stem_of(chosen.name):
         plan = replace(plan, network=chosen.name)
+    plan = workspace.with_kept_weights(plan)
     workspace.check_fits(plan)
     return plan
 

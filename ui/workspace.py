@@ -18,6 +18,7 @@ from analysis.importance import Scores
 from analysis.measure import Measurement
 from analysis.network import Network
 from analysis.pruning.plan import Plan, check_plan
+from analysis.recovery.keep import keep_here
 from analysis.sources import Opened
 from ui import computed, library, services, theme
 from ui.bench import Bench, dense_plan
@@ -321,6 +322,17 @@ def check_fits(plan: Plan) -> None:
     computed.pruned(plan)  # its criterion must be able to rank the targets
 
 
+def with_kept_weights(plan: Plan) -> Plan:
+    """The plan; without its recovery, and with a notice, if the recovered weights are not kept here."""
+    if not plan.recovered or keep_here().holds(plan.recovered):
+        return plan
+    notice(
+        "The weights that recovery found for this plan are not kept here (any more), so the network is as it was "
+        "pruned. Recover again, on the Recover page."
+    )
+    return plan.as_pruned
+
+
 def _canonical(plan: Plan) -> Plan:
     """There is one dense network, whatever the criterion in hand."""
     return dense_plan(plan.network) if plan.is_dense else plan
@@ -335,6 +347,7 @@ def _restored(name: str) -> Bench:
             state.trials[trial.plan, images] = trial
         plan = services.store().plan(history(), name)
         if plan is not None:
+            plan = with_kept_weights(plan)
             check_fits(plan)
             state.move(plan)
             state.kept_plan = plan

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -73,16 +74,22 @@ class Plan:
     pick changes what becomes of its channel, and of no other. Channels go first; cuts of weights then remove a
     share of what the channels have left.
 
+    `recovered` names what recovery made of the pruned network: the digest of kept weights (see
+    :mod:`analysis.recovery.recovered`); empty for the network as it was pruned. Any change of what is removed
+    gives a plan without it.
+
     Raises
     ------
     PlanError
-        If a target is cut twice at one granularity, or a channel is picked twice.
+        If a target is cut twice at one granularity, a channel is picked twice, or `recovered` is no digest or
+        names weights of a plan that removes nothing.
     """
 
     network: str
     criterion: str
     cuts: tuple[Cut, ...] = ()
     picks: tuple[Pick, ...] = ()
+    recovered: str = ""
 
     def __post_init__(self) -> None:
         counts = Counter((cut.target, cut.granularity) for cut in self.cuts)
@@ -103,6 +110,15 @@ class Plan:
                     "removed or kept by hand."
                 )
         object.__setattr__(self, "picks", picks)
+        if self.recovered and not re.fullmatch("[0-9a-f]{64}", self.recovered):
+            raise PlanError(f"The plan names recovered weights {short(self.recovered)}, which is no digest.")
+        if self.recovered and self.is_dense:
+            raise PlanError("The plan names recovered weights, and removes nothing that there was to recover from.")
+
+    @property
+    def as_pruned(self) -> Plan:
+        """The plan without what recovery made of it."""
+        return replace(self, recovered="")
 
     @property
     def is_dense(self) -> bool:
@@ -129,7 +145,8 @@ class Plan:
     def only(self, granularity: Granularity) -> Plan:
         """The plan with its cuts of one granularity alone; picks are of channels."""
         cuts = tuple(cut for cut in self.cuts if cut.granularity == granularity)
-        return replace(self, cuts=cuts, picks=self.picks if granularity == "channel" else ())
+        picks = self.picks if granularity == "channel" else ()
+        return replace(self, cuts=cuts, picks=picks, recovered="")
 
     def picks_of(self, target: str) -> tuple[Pick, ...]:
         """What was picked by hand in a group."""
@@ -172,7 +189,7 @@ def repick(plan: Plan, network: Network, target: str, channel: int, removed: boo
     """
     others = tuple(pick for pick in plan.picks if (pick.target, pick.channel) != (target, channel))
     mine = () if removed is None else (Pick(target, channel, removed),)
-    fresh = replace(plan, picks=(*others, *mine))
+    fresh = replace(plan, picks=(*others, *mine), recovered="")
     check_plan(fresh, network)
     return fresh
 

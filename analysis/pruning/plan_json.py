@@ -8,8 +8,8 @@ from typing import Any
 from analysis.errors import PlanError
 from analysis.pruning.plan import MAX_PICKS, Cut, Pick, Plan, short
 
-SCHEMA = 2
-READABLE = (1, SCHEMA)  # schema 1 knew no picks
+SCHEMA = 3
+READABLE = (1, 2, SCHEMA)  # schema 1 knew no picks, schema 2 no recovery
 MAX_CUTS = 5000
 MAX_BYTES = 1_000_000
 
@@ -19,7 +19,8 @@ def to_json(plan: Plan) -> str:
     cuts = [{"target": cut.target, "granularity": cut.granularity, "ratio": cut.ratio} for cut in plan.cuts]
     picks = [{"target": pick.target, "channel": pick.channel, "removed": pick.removed} for pick in plan.picks]
     content = {"schema": SCHEMA, "network": plan.network, "criterion": plan.criterion}
-    return json.dumps({**content, "cuts": cuts, "picks": picks}, indent=2) + "\n"
+    content |= {"cuts": cuts, "picks": picks, "recovered": plan.recovered}
+    return json.dumps(content, indent=2) + "\n"
 
 
 def from_json(text: str | bytes) -> Plan:
@@ -42,12 +43,12 @@ def from_json(text: str | bytes) -> Plan:
     if type(content.get("schema")) is not int or content["schema"] not in READABLE:
         raise PlanError(
             f"The plan has schema {short(content.get('schema'))}; this version reads the numbers "
-            f"{' and '.join(map(str, READABLE))}."
+            f"{', '.join(map(str, READABLE))}."
         )
     cuts = _field(content, "cuts", list)
     if len(cuts) > MAX_CUTS:
         raise PlanError(f"The plan has {len(cuts):,} cuts; at most {MAX_CUTS:,} are read.")
-    picks = _field(content, "picks", list) if content["schema"] == SCHEMA else []
+    picks = _field(content, "picks", list) if content["schema"] >= 2 else []
     if len(picks) > MAX_PICKS:
         raise PlanError(f"The plan has {len(picks):,} picks; at most {MAX_PICKS:,} are read.")
     return Plan(
@@ -55,6 +56,7 @@ def from_json(text: str | bytes) -> Plan:
         _field(content, "criterion", str),
         tuple(_cut_from(entry) for entry in cuts),
         tuple(_pick_from(entry) for entry in picks),
+        _field(content, "recovered", str) if content["schema"] >= 3 else "",
     )
 
 

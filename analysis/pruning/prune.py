@@ -29,7 +29,8 @@ def prune(network: Network, plan: Plan, scores: Scores | None = None) -> Network
     Raises
     ------
     PlanError
-        If the plan is for another network.
+        If the plan is for another network, or names recovered weights: these are for
+        :func:`analysis.recovery.recovered.restore` to bring back.
     CriterionError
         If the criterion needs data and no scores are given, or cannot rank a target.
     """

@@ -119,10 +119,13 @@ def select(network: Network, plan: Plan, scores: Scores | None) -> Selection:
     Raises
     ------
     PlanError
-        If the plan or the scores belong to another network or criterion, or too little of a group would be
-        left.
+        If the plan or the scores belong to another network or criterion, too little of a group would be
+        left, or the plan names recovered weights: what is gone is then for their file to say (see
+        :mod:`analysis.recovery.recovered`).
     """
     check_plan(plan, network)
+    if plan.recovered:
+        raise PlanError("This plan's network was recovered after pruning: prune by plan.as_pruned, or restore it.")
     if plan.is_dense:
         return Selection()
     if plan.cuts and scores is None:

@@ -27,6 +27,10 @@ from analysis.network import Network
 from analysis.pruning.plan import Plan
 from analysis.pruning.plan_json import from_json, to_json
 from analysis.pruning.prune import prune
+from analysis.pruning.selection import Selection, select
+from analysis.recovery.keep import keep_here
+from analysis.recovery.pruned import Pruned, begin
+from analysis.recovery.recovered import Recovered, Step, recovered_from, restore
 from analysis.sources import Opened
 
 Message = dict[str, Any]
@@ -74,9 +78,33 @@ class Case:
         return None if self.plan.is_dense else score(self.network, self.plan.criterion, self.dataset)
 
     @cached_property
+    def recovered(self) -> Recovered | None:
+        """What recovery made of the plan's network, if the plan names it."""
+        return keep_here().get(self.plan.recovered) if self.plan.recovered else None
+
+    @cached_property
+    def selection(self) -> Selection:
+        """What is gone by the plan."""
+        return self.recovered.selection if self.recovered else select(self.network, self.plan, self.scores)
+
+    @cached_property
     def pruned(self) -> Network:
-        """The network of the plan."""
+        """The network of the plan, recovered if the plan says so."""
+        if self.recovered is not None:
+            return restore(self.network, self.recovered)
         return prune(self.network, self.plan, self.scores)
+
+    def begin(self) -> Pruned:
+        """The plan's network on its way to recovery."""
+        return begin(self.network, self.pruned, self.selection, self.dataset)
+
+    def keep(self, network: Network, selection: Selection, *steps: Step) -> str:
+        """Keep a network that recovery made of the plan's; returns the digest for a plan to name.
+
+        `steps` go behind those that the plan's network has been through already.
+        """
+        before = self.recovered.steps if self.recovered else ()
+        return keep_here().put(recovered_from(network, selection, (*before, *steps)))
 
 
 def make_request(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ from analysis.pruning.plan import Cut, Pick, Plan, make_plan
 from analysis.pruning.plan_json import to_json
 from analysis.pruning.prune import prune
 from analysis.sensitivity import Sensitivity
-from tests.pages.conftest import Open, console, metric
+from tests.pages.conftest import Open, console, metric, texts
 from ui import computed, moves, services, sweeps, theme, workspace
 
 NETWORK = "digits-mlp"
@@ -165,6 +166,13 @@ def test_a_pasted_plan_and_locks(open_page: Open, act) -> None:
     assert bench(app).plan == plan_of(fc2=0.25)
     act(app, {"id": 2, "kind": "lock", "targets": ["hidden.fc1", "nothing"]})
     assert console(app)["state"]["locked"] == ["hidden.fc1"]
+
+
+def test_a_pasted_plan_whose_recovered_weights_are_not_here_is_taken_as_pruned(open_page: Open, act) -> None:
+    app = open_page("prune")
+    act(app, {"id": 1, "kind": "paste", "text": to_json(replace(plan_of(fc2=0.25), recovered="0" * 64))})
+    assert bench(app).plan == plan_of(fc2=0.25)
+    assert "not kept here" in texts(app)
 
 
 def test_every_way_to_type_a_cut_sets_the_same_cut(open_page: Open, act) -> None:

@@ -14,6 +14,7 @@ PLANS = [
     Plan("n", "wanda", (Cut("stage1.0.conv1", "weight", 1 / 3), Cut("head", "weight", 0.1 + 0.2))),
     Plan("n", "l1", (), (Pick("conv1", 3, True), Pick("conv1", 0, False), Pick("a", 7, False))),
     Plan("n", "l1", (Cut("conv1", "channel", 0.5),), (Pick("conv1", 999_999, True),)),
+    Plan("n", "l1", (Cut("conv1", "channel", 0.5),), (), "0" * 63 + "f"),
     Plan('Größe "quoted" \n\\ 网络', "l2", (Cut("ünï.0", "weight", 5e-324),)),
 ]
 
@@ -34,6 +35,7 @@ def document(**changes):
         "criterion": "l1",
         "cuts": [{"target": "a", "granularity": "weight", "ratio": 0.5}],
         "picks": [],
+        "recovered": "",
     }
     content.update(changes)
     return content
@@ -60,7 +62,7 @@ def test_the_document():
     cuts = (Cut("b", "weight", 0.25), Cut("a", "weight", 0.5), Cut("c", "weight", 0))
     plan = Plan("n", "l1", cuts, (Pick("d", 10, False), Pick("d", 9, True)))
     assert json.loads(to_json(plan)) == {
-        "schema": 2,
+        "schema": 3,
         "network": "n",
         "criterion": "l1",
         "cuts": [
@@ -71,6 +73,7 @@ def test_the_document():
             {"target": "d", "channel": 9, "removed": True},
             {"target": "d", "channel": 10, "removed": False},
         ],
+        "recovered": "",
     }
     assert from_json(json.dumps(document())) == Plan("n", "l1", (Cut("a", "weight", 0.5),))
 
@@ -91,12 +94,12 @@ def test_not_an_object(text):
         from_json(text)
 
 
-@pytest.mark.parametrize("schema", [None, 0, 3, -2, "1", [1], 1.5, True, 2.0])
+@pytest.mark.parametrize("schema", [None, 0, 4, -2, "1", [1], 1.5, True, 2.0])
 def test_another_schema(schema):
     with pytest.raises(PlanError, match="schema") as caught:
         from_json(json.dumps(document(schema=schema)))
     assert repr(schema) in str(caught.value)
-    assert "reads the numbers 1 and 2" in str(caught.value)
+    assert "reads the numbers 1, 2, 3" in str(caught.value)
 
 
 def test_plans_of_schema_1_are_still_read():
@@ -106,7 +109,26 @@ def test_plans_of_schema_1_are_still_read():
     assert from_json(json.dumps({**content, "picks": [pick()]})).picks == ()  # that schema knew none
 
 
-@pytest.mark.parametrize("field", ["schema", "network", "criterion", "cuts", "picks"])
+def test_plans_of_schema_2_are_still_read():
+    content = document(schema=2, picks=[pick()])
+    del content["recovered"]
+    plan = Plan("n", "l1", (Cut("a", "weight", 0.5),), (Pick("a", 3, True),))
+    assert from_json(json.dumps(content)) == plan
+    assert from_json(json.dumps({**content, "recovered": "0" * 64})) == plan  # that schema knew none
+
+
+@pytest.mark.parametrize("recovered", ["abc", "G" * 64, "../" + "0" * 61, "0" * 65, "0" * 64 + "\n"])
+def test_what_is_no_digest(recovered):
+    with pytest.raises(PlanError, match="no digest"):
+        from_json(json.dumps(document(recovered=recovered)))
+
+
+def test_recovered_weights_of_nothing():
+    with pytest.raises(PlanError, match="removes nothing"):
+        from_json(json.dumps(document(cuts=[], recovered="0" * 64)))
+
+
+@pytest.mark.parametrize("field", ["schema", "network", "criterion", "cuts", "picks", "recovered"])
 def test_a_missing_field(field):
     content = document()
     del content[field]
@@ -126,6 +148,8 @@ def test_a_missing_field(field):
         {"picks": {}},
         {"picks": 3},
         {"picks": None},
+        {"recovered": None},
+        {"recovered": 3},
     ],
     ids=str,
 )

@@ -101,7 +101,7 @@ def choices() -> tuple[Group, int, str]:
 def look(group: Group, channel: int, layer: str) -> View:
     """Find out what the page shows, with progress where that takes time."""
     state, images, name = workspace.bench(), workspace.image_count(), workspace.network_name()
-    plan = state.plan
+    plan = state.plan.as_pruned
     if not plan.cuts:
         plan = Plan(plan.network, state.criterion, (), plan.picks)
     label = CRITERIA[plan.criterion].label
@@ -172,8 +172,15 @@ def numbers(view: View) -> None:
     next(columns).metric(
         "MACs with it", theme.count(cost.macs), border=True, height="stretch", help=help_text
     )
-    for sentence_ in dict.fromkeys(filter(None, (view.not_alone, reason))):
+    for sentence_ in dict.fromkeys(filter(None, (view.not_alone, reason, _as_pruned()))):
         st.caption(theme.plain(sentence_))
+
+
+def _as_pruned() -> str:
+    """What to know of the plan here if its network was recovered; empty if it was not."""
+    if not workspace.bench().plan.recovered:
+        return ""
+    return "The plan in force was recovered. This page looks at it as it was pruned, with the weights as loaded."
 
 
 def _change_card(place: DeltaGenerator, effect: Effect, label: str, start: str) -> None:

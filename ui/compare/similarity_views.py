@@ -149,7 +149,7 @@ def _study(way: str, methods: Sequence[str], examples: int, ratios: Sequence[flo
     title = f"Similarity against ratio of {workspace.title()}"
     if way == _SCALED:
         parameters = unit.parameters(methods, examples, ratios)
-        return Study("drift", f"{title}: the plan scaled", state.plan, parameters)
+        return Study("drift", f"{title}: the plan scaled", state.plan.as_pruned, parameters)
     parameters = unit.parameters(
         methods, examples, ratios, criterion=state.criterion, granularity=state.granularity
     )

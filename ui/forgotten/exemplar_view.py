@@ -77,7 +77,7 @@ def _of_a_population(was: Evaluation, now: Evaluation) -> None:
     study = studies.Study(
         "exemplars",
         f"{MEMBERS} networks pruned like {workspace.title()}, by {CRITERIA[chosen].label}",
-        plan=replace(plan, criterion=chosen),
+        plan=replace(plan.as_pruned, criterion=chosen),
         parameters={"members": MEMBERS},
     )
 

@@ -1,0 +1,1 @@
+"""Recovery: what brings back the quality that pruning took, a file each."""

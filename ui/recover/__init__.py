@@ -1,0 +1,1 @@
+"""The Recover page: without training, fine-tuning, gradually, for sparsity."""

@@ -1,0 +1,55 @@
+"""What recovery found, taken over: a recovered plan is put in force, or let go again."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import streamlit as st
+
+from analysis.errors import PrunescopeError
+from analysis.pruning.plan import Plan
+from analysis.recovery.keep import keep_here
+from analysis.recovery.recovered import Step
+from ui import theme, workspace
+
+
+def use_button(plan: Plan, key: str, *, label: str = "Use it") -> None:
+    """A button that puts a recovered plan in force; it says so if that plan is in force already."""
+    if plan == workspace.bench().plan:
+        st.button("In use", key=key, disabled=True)
+        return
+    st.button(label, key=key, type="primary", on_click=use, args=(plan,))
+
+
+def recovered(plan: Plan, digest: str) -> Plan:
+    """The plan with the weights of a digest."""
+    return replace(plan, recovered=digest)
+
+
+def use(plan: Plan) -> None:
+    """Put a recovered plan in force, if its weights are still kept."""
+    try:
+        workspace.check_fits(plan)
+    except PrunescopeError as error:
+        workspace.notice(str(error))
+        return
+    workspace.bench().move(plan)
+
+
+def let_go() -> None:
+    """Back to the plan in force as it was pruned."""
+    state = workspace.bench()
+    state.move(state.plan.as_pruned)
+
+
+def history_words(plan: Plan) -> str:
+    """The steps of recovery behind a plan, in words; says so if they are not kept any more."""
+    try:
+        steps = keep_here().get(plan.recovered).steps
+    except PrunescopeError:
+        return "its weights are not kept any more"
+    return ", then ".join(map(_words, steps))
+
+
+def _words(step: Step) -> str:
+    return f"{step.method} ({theme.duration(step.seconds)})"
