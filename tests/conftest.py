@@ -1,9 +1,19 @@
 """What every test shares: one torch thread, as in the app, and names that are the same in every worker."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
+from analysis.recovery import keep
+
 torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def own_recovered(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Each test keeps recovered weights in a folder of its own."""
+    monkeypatch.setenv(keep.FOLDER, str(tmp_path / "recovered"))
 
 
 def pytest_make_parametrize_id(config: pytest.Config, val: object, argname: str) -> str | None:

@@ -14,7 +14,6 @@ import pytest
 from streamlit.runtime.pages_manager import PagesManager
 from streamlit.testing.v1 import AppTest
 
-from analysis.recovery import keep
 from analysis.sources import Opened, stem_of
 from ui import library, services
 
@@ -41,10 +40,9 @@ def entry_point(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def own_history(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
-    """Each test has a history, uploads and recovered weights of its own, and sensitivities are measured on demand only."""
+    """Each test has a history and uploads of its own, and sensitivities are measured on demand only."""
     monkeypatch.setenv(services.DATABASE_URL, f"sqlite:///{tmp_path / 'history.sqlite'}")
     monkeypatch.setenv(services.UPLOADS, str(tmp_path / "uploads"))
-    monkeypatch.setenv(keep.FOLDER, str(tmp_path / "recovered"))
     monkeypatch.setenv(services.SWEEP, "ask")
     services._opened.cache_clear()
     services.shelf.cache_clear()

@@ -14,11 +14,15 @@ from ui import theme, workspace
 
 
 def use_button(plan: Plan, key: str, *, label: str = "Use it") -> None:
-    """A button that puts a recovered plan in force; it says so if that plan is in force already."""
+    """A button that puts a recovered plan in force; it says so if that plan is in force already.
+
+    The whole page is drawn anew, as the sidebar shows the plan in force and findings stand in a fragment.
+    """
     if plan == workspace.bench().plan:
         st.button("In use", key=key, disabled=True)
-        return
-    st.button(label, key=key, type="primary", on_click=use, args=(plan,))
+    elif st.button(label, key=key, type="primary"):
+        use(plan)
+        st.rerun()
 
 
 def recovered(plan: Plan, digest: str) -> Plan:
