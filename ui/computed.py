@@ -23,7 +23,11 @@ from analysis.network import Network
 from analysis.pruning.plan import Granularity, Pick, Plan
 from analysis.pruning.prune import prune
 from analysis.pruning.selection import Selection, removed_weights, select
+from analysis.recovery import defaults, distil
+from analysis.recovery.distil import Distillation
 from analysis.recovery.keep import keep_here
+from analysis.recovery.pruned import Pruned, begin
+from analysis.recovery.recipe import Recipe
 from analysis.recovery.recovered import restore
 from analysis.store import Subject, digests, subject
 from ui import library, services
@@ -92,6 +96,31 @@ def removed(plan: Plan) -> dict[str, Tensor]:
     if plan.is_dense:
         return {}
     return removed_weights(library.load(plan.network).network, selection(plan))
+
+
+@cached(LRUCache(16), lock=RLock())
+def beginning(plan: Plan) -> Pruned:
+    """A plan's network on its way to recovery; errors as :func:`analysis.recovery.pruned.begin`."""
+    opened = library.load(plan.network)
+    return begin(opened.network, pruned(plan), selection(plan), opened.dataset)
+
+
+@cached(LRUCache(16), lock=RLock())
+def default_recipe(plan: Plan) -> Recipe:
+    """How a plan's network is trained if nobody chooses."""
+    return defaults.recipe_for(beginning(plan))
+
+
+@cached(LRUCache(16), lock=RLock())
+def hint_layers(plan: Plan) -> tuple[str, ...]:
+    """The layers from which distillation of a plan's network may take hints."""
+    return distil.hint_layers(beginning(plan))
+
+
+@cached(LRUCache(64), lock=RLock())
+def epoch_seconds(plan: Plan, recipe: Recipe, distillation: Distillation | None) -> float:
+    """How long an epoch of training takes a plan's network, from a few steps."""
+    return defaults.seconds_per_epoch(beginning(plan), recipe, distillation)
 
 
 @cached(LRUCache(8), lock=RLock())

@@ -1,0 +1,92 @@
+"""What training begins with if nobody chooses: settings that suit the network and its data, and what they cost."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from dataclasses import replace
+from itertools import pairwise
+
+import torch
+
+from analysis.datasets import Split
+from analysis.measure.quality import evaluate, headline
+from analysis.network import BATCH_NORM_TYPES, Network, called_modules
+from analysis.recovery.augmentation import NOTHING, Augmentation, augmenter, kinds_for
+from analysis.recovery.distil import Distillation, distil
+from analysis.recovery.fine_tune import fine_tune
+from analysis.recovery.pruned import Pruned
+from analysis.recovery.recipe import Recipe
+from analysis.tasks import Task
+
+_STEPS = 2_300  # of training, about
+_EPOCHS = (8, 60)
+_BATCH = 64
+_TRIED = 500  # examples on which an augmentation is tried
+_BORNE = 0.02  # of the headline metric: what a dense network may lose to it
+_TIMED = 3  # batches
+
+
+def recipe_for(pruned: Pruned) -> Recipe:
+    """A recipe to begin with.
+
+    Networks with BatchNorm that tell classes apart take large steps: SGD with momentum. All others get AdamW,
+    whose steps do not depend on how large the loss is. About as many steps whatever the number of examples, and
+    the augmentations that the dense network bears.
+    """
+    steps = -(-len(pruned.fit) // _BATCH)
+    least, most = _EPOCHS
+    epochs = max(least, min(most, round(_STEPS / steps)))
+    norms = any(isinstance(module, BATCH_NORM_TYPES) for _, module in called_modules(pruned.network.module))
+    recipe = Recipe(epochs, batch=_BATCH, augmentation=bearable(pruned))
+    if norms and pruned.task.is_classification:
+        return recipe
+    return replace(recipe, optimiser="adamw", learning_rate=3e-3)
+
+
+def bearable(pruned: Pruned) -> Augmentation:
+    """Mirroring and shifting, each if it costs the dense network at most two points of its headline metric.
+
+    So letters are not mirrored and photographs are. Shifts are of a fourteenth of the image's smaller side.
+    """
+    inputs = pruned.fit.inputs
+    if "flip" not in kinds_for(inputs):
+        return NOTHING
+    some = pruned.fit.sample(_TRIED)
+    plain = _headline(pruned.dense, some, pruned.task)
+    pixels = max(1, round(min(inputs.shape[2:]) / 14))
+    mirrored = replace(some, inputs=some.inputs.flip(3))
+    moved = augmenter(Augmentation(shift=pixels), some, pruned.dataset.baseline)
+    assert moved is not None
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        shifted = replace(some, inputs=moved(some.inputs))
+    flips = plain - _headline(pruned.dense, mirrored, pruned.task) <= _BORNE
+    shifts = plain - _headline(pruned.dense, shifted, pruned.task) <= _BORNE
+    return Augmentation(shift=pixels if shifts else 0, flip=flips)
+
+
+def seconds_per_epoch(pruned: Pruned, recipe: Recipe, distillation: Distillation | None = None) -> float:
+    """About how long an epoch takes here, of this process' own time: the median of a few steps."""
+    count = min(len(pruned.fit), _TIMED * recipe.batch)
+    few = Split(pruned.fit.inputs[:count], pruned.fit.targets[:count], pruned.fit.origin)
+    some = replace(pruned, fit=few, validation=few.take(torch.arange(2)))
+    short = replace(recipe, epochs=1 if count > (_TIMED - 1) * recipe.batch else _TIMED, patience=0)
+    ticks: list[float] = []
+
+    def tick(share: float) -> None:
+        ticks.append(time.process_time())
+
+    epochs = (
+        distil(some, short, distillation, progress=tick)
+        if distillation
+        else fine_tune(some, short, progress=tick)
+    )
+    for _ in epochs:
+        pass
+    median = statistics.median(later - earlier for earlier, later in pairwise(ticks))
+    return median * len(pruned.fit) / min(recipe.batch, count)
+
+
+def _headline(network: Network, split: Split, task: Task) -> float:
+    return headline(evaluate(network, split, task)).value
