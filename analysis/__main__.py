@@ -20,13 +20,18 @@ def open_source(source: str) -> Opened:
         If there is none, or it cannot be opened.
     """
     if Path(source).is_dir():
-        return sources.open_folder(Path(source), sample_models.ARCHITECTURES)
-    if source in sample_models.names() or not from_code.is_named():
-        return sample_models.load(source)
+        return sources.open_folder(Path(source), sample_models.ARCHITECTURES, here=open_here)
+    return open_here(source)
+
+
+def open_here(name: str) -> Opened:
+    """The sample, or the network of the code that was named, of that name; errors as :func:`open_source`."""
+    if name in sample_models.names() or not from_code.is_named():
+        return sample_models.load(name)
     opened = from_code.open_code()
-    if opened.network.name != source:
+    if opened.network.name != name:
         raise NetworkError(
-            f"The code of --model and --data gave {opened.network.name!r}, not {source!r}: it must return "
+            f"The code of --model and --data gave {opened.network.name!r}, not {name!r}: it must return "
             "the same weights and examples each time. Load saved weights, or set a seed."
         )
     return opened

@@ -58,6 +58,9 @@ class Opened:
     notes: tuple[str, ...] = ()
 
 
+Here = Callable[[str], Opened]
+
+
 @dataclass(frozen=True)
 class Settings:
     """How the two files are read; what is empty is inferred.
@@ -74,6 +77,8 @@ class Settings:
         A key of the normalisations of :mod:`analysis.loading.data`.
     target : str
         The column of a table that is predicted.
+    data_of : str
+        The name of a network that is always here, whose data are used: there is no data file then.
     """
 
     network_file: str
@@ -82,6 +87,12 @@ class Settings:
     task: str = ""
     normalisation: str = ""
     target: str = ""
+    data_of: str = ""
+
+    def described(self) -> dict[str, str]:
+        """As plain data; `data_of` only if it is used, so that names given before it was known stay."""
+        content = asdict(self)
+        return content if self.data_of else {key: content[key] for key in content if key != "data_of"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,7 +112,7 @@ class Files:
     def name(self) -> str:
         """The network's name: equal for equal files read alike, and for no others."""
         digest = hashlib.sha256()
-        for part in (self.network, self.data, json.dumps(asdict(self.settings)).encode()):
+        for part in (self.network, self.data, json.dumps(self.settings.described()).encode()):
             digest.update(hashlib.sha256(part).digest())
         return identity(Path(self.settings.network_file).stem, digest.hexdigest())
 
@@ -125,7 +136,7 @@ def write_folder(folder: Path, files: Files) -> None:
     """
     (folder / _NETWORK).write_bytes(files.network)
     (folder / _DATA).write_bytes(files.data)
-    (folder / _DESCRIPTION).write_text(json.dumps(asdict(files.settings), indent=2) + "\n")
+    (folder / _DESCRIPTION).write_text(json.dumps(files.settings.described(), indent=2) + "\n")
 
 
 def read_folder(folder: Path) -> Files:
@@ -159,12 +170,19 @@ def digest_of(network: Network, dataset: Dataset) -> str:
     return digest.hexdigest()
 
 
-def open_folder(folder: Path, shipped: Architectures = ()) -> Opened:
+def none_here(name: str) -> Opened:
+    """Where no network is always here."""
+    raise NetworkError(f"The network {name!r}, whose data are used, is not here. Choose another network.")
+
+
+def open_folder(folder: Path, shipped: Architectures = (), here: Here = none_here) -> Opened:
     """The network and data of a folder that :func:`write_folder` wrote; as :func:`open_files`."""
-    return open_files(read_folder(folder), shipped)
+    return open_files(read_folder(folder), shipped, here=here)
 
 
-def open_files(files: Files, shipped: Architectures = (), say: Say = say_nothing) -> Opened:
+def open_files(
+    files: Files, shipped: Architectures = (), say: Say = say_nothing, here: Here = none_here
+) -> Opened:
     """The network and data of two files; nothing in them is executed.
 
     Parameters
@@ -173,6 +191,8 @@ def open_files(files: Files, shipped: Architectures = (), say: Say = say_nothing
         Known for files of weights alone, beside those of the libraries that are installed.
     say : callable
         Told each step when it begins.
+    here : callable
+        Opens the networks that are always here by their names, for settings that use the data of one.
 
     Raises
     ------
@@ -180,9 +200,31 @@ def open_files(files: Files, shipped: Architectures = (), say: Say = say_nothing
         If a file is refused, or the two do not fit one another.
     """
     network, notes = _network(files, shipped, say)
+    if files.settings.data_of:
+        lender = here(files.settings.data_of)
+        opened = complete(network, lender.dataset, say)
+        return replace(opened, siblings=_family(lender, network), notes=notes)
     ready = _prepared(files, network, say)
     opened = complete(network, finish(ready, _normalisation(files.settings, ready)), say)
     return replace(opened, notes=notes)
+
+
+def grown(parent: Files | str, network: bytes, how: str, stem: str) -> Files:
+    """The files of a network that was trained further, judged on the data of the one it grew from.
+
+    Parameters
+    ----------
+    parent : Files or str
+        The files of that one, or its name if it is always here.
+    network : bytes
+        The trained network as .pt2.
+    how, stem : str
+        What was done to it, and what people call the one it grew from: its name says both.
+    """
+    file = f"{stem}-{how}.pt2"
+    if isinstance(parent, str):
+        return Files(network, b"", Settings(file, "", data_of=parent))
+    return Files(network, parent.data, replace(parent.settings, network_file=file, architecture=""))
 
 
 def try_normalisations(files: Files, shipped: Architectures = ()) -> dict[str, Interval]:
@@ -239,6 +281,15 @@ def _network(files: Files, shipped: Architectures, say: Say) -> tuple[Network, t
     module = load_into(architecture, read.weights, name=settings.network_file)
     notes = (*read.notes, *((architecture.note,) if architecture.note else ()))
     return trace(module, architecture.example_input(), files.name), notes
+
+
+def _family(lender: Opened, network: Network) -> tuple[str, ...]:
+    """Names of networks of the same architecture: the one that lends its data, those of its kind, and this one.
+
+    Empty if this one has other layers.
+    """
+    alike = lender.network.layers == network.layers
+    return (*(lender.siblings or (lender.network.name,)), network.name) if alike else ()
 
 
 def _prepared(files: Files, network: Network, say: Say) -> Prepared:

@@ -124,7 +124,7 @@ with siblings:
         )
     else:
         shared = st.selectbox("Layer", names, index=largest, key="sibling_layer")
-        weight_of = {name: library.load(name).network.weight(shared) for name in family}
+        weight_of = {library.title(name): library.load(name).network.weight(shared) for name in family}
         limit = max(float(w.abs().max()) for w in weight_of.values())
         with st.container(border=True):
             rows = {name: weights.histogram(w, limit=limit, bins=121) for name, w in weight_of.items()}

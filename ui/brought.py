@@ -62,7 +62,7 @@ def summary(opened: Opened, gone: Sequence[str]) -> None:
             f"To make room, {', '.join(map(library.title, gone))} had to go: the longest unused of yours."
         )
     guess = dense.evaluation.guess
-    if dense.headline.low <= guess:
+    if dense.headline.low <= guess and library.files(workspace.network_name()).data:
         _hint(dense, guess)
 
 

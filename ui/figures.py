@@ -276,7 +276,12 @@ def quality_curves(
     scale = 100 if metric.percent else 1
     unit = " (%)" if metric.percent else ""
     figure = base(palette, height=340, x="removed from every target (%)", y=metric.label + unit)
-    looks = ((palette.kept, "solid"), (palette.lost, "dash"), (palette.muted, "dot"))
+    looks = (
+        (palette.kept, "solid"),
+        (palette.lost, "dash"),
+        (palette.muted, "dot"),
+        (palette.text, "dashdot"),
+    )
     for (name, curve), (colour, dash) in zip(curves.items(), looks, strict=False):
         x = [100 * ratio for ratio, _ in curve]
         low = [q.low * scale for _, q in curve]

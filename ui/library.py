@@ -17,6 +17,8 @@ from cachetools import LRUCache
 import sample_models
 from analysis import from_code, sources
 from analysis.errors import NetworkError, PrunescopeError
+from analysis.export import to_pt2
+from analysis.network import Network, first_line
 from analysis.sources import Files, Opened
 from ui import door, services
 
@@ -54,17 +56,14 @@ def load(name: str) -> Opened:
     PrunescopeError
         If there is none, or its files cannot be read.
     """
-    own = own_network()
-    if own is not None and name == own.network.name:
-        return own
-    if name in sample_models.names():
-        return sample_models.load(name)
+    if name in _here():
+        return _open_here(name)
     with _LOCK:
         known = _OPENED.get(name)
     return (
         known
         if known is not None
-        else _keep(name, sources.open_folder(_folder(name), sample_models.ARCHITECTURES))
+        else _keep(name, sources.open_folder(_folder(name), sample_models.ARCHITECTURES, here=_open_here))
     )
 
 
@@ -96,9 +95,33 @@ def bring(
     """
     services.shelf().check_room(files.size)
     with _ONE_AT_A_TIME:
-        opened = sources.open_files(files, sample_models.ARCHITECTURES, say)
+        opened = sources.open_files(files, sample_models.ARCHITECTURES, say, here=_open_here)
     gone = services.shelf().put(history, files)
     return _keep(files.name, opened), gone
+
+
+def grow(
+    history: str, parent: str, network: Network, how: str, say: sources.Say = sources.say_nothing
+) -> tuple[Opened, tuple[str, ...]]:
+    """Keep a network that was trained from another, beside it and with its data; as :func:`bring`.
+
+    Parameters
+    ----------
+    parent : str
+        The name of the one it grew from.
+    how : str
+        What was done to it, for its name.
+    """
+    try:
+        with _ONE_AT_A_TIME:
+            data = to_pt2(network)
+    except Exception as error:  # whatever torch.export raises
+        raise NetworkError(
+            f"What was trained from {title(parent)} cannot be written as a file ({first_line(error)}), so that it cannot "
+            "be kept. Its training can still be looked at here."
+        ) from error
+    lender = parent if parent in _here() else files(parent)
+    return bring(history, sources.grown(lender, data, how, sources.stem_of(parent)), say)
 
 
 def remove(history: str, name: str) -> None:
@@ -132,6 +155,19 @@ def _opened_own() -> tuple[Opened | None, str]:
     except PrunescopeError as error:
         logging.getLogger("prunescope").error("%s", error)
         return None, str(error)
+
+
+def _here() -> tuple[str, ...]:
+    """The networks that are always here: the server's own and the samples."""
+    own = own_network()
+    return (*((own.network.name,) if own else ()), *sample_models.names())
+
+
+def _open_here(name: str) -> Opened:
+    own = own_network()
+    if own is not None and name == own.network.name:
+        return own
+    return sample_models.load(name) if name in sample_models.names() else sources.none_here(name)
 
 
 def _keep(name: str, opened: Opened) -> Opened:

@@ -165,7 +165,7 @@ def sibling_curves(palette: Palette) -> None:
     with st.expander("Regularise, then prune: how far do the siblings go?"):
         state = workspace.bench()
         st.caption(
-            f"Prunes {', '.join(names)} further and further, every target alike, by "
+            f"Prunes {', '.join(map(library.title, names))} further and further, every target alike, by "
             f"{CRITERIA[state.criterion].label} on {state.granularity}s, and measures each."
         )
         key = (names, state.criterion, state.granularity, workspace.image_count())
@@ -174,7 +174,9 @@ def sibling_curves(palette: Palette) -> None:
         stored = workspace.kept_result("siblings", key)
         if stored:
             metric = workspace.opened().dataset.task.headline
-            curves = {name: [(p.ratio, p.quality) for p in points] for name, points in stored.items()}
+            curves = {
+                library.title(name): [(p.ratio, p.quality) for p in points] for name, points in stored.items()
+            }
             st.plotly_chart(figures.quality_curves(curves, palette, metric), config=figures.CONFIG)
             st.caption(
                 "The later a curve falls, the more of that network was redundant. Bands are 95% intervals."

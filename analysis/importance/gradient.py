@@ -24,7 +24,7 @@ def taylor(network: Network, task: Task, split: Split, progress: Progress) -> di
         inputs, targets = split.inputs[start : start + CHUNK], split.targets[start : start + CHUNK]
         with torch.enable_grad():
             leaves = {name: w.clone().requires_grad_(True) for name, w in weights.items()}
-            outputs = functional_call(network.module, {**frozen, **_keyed(network, leaves)}, (inputs,))
+            outputs = functional_call(network.module, {**frozen, **keyed(network, leaves)}, (inputs,))
             loss = task.losses(outputs, targets).sum()
             gradients = torch.autograd.grad(loss, list(leaves.values()))
         for name, gradient in zip(leaves, gradients, strict=True):
@@ -39,7 +39,7 @@ def fisher(network: Network, task: Task, split: Split, progress: Progress) -> di
     totals = {name: torch.zeros_like(weight) for name, weight in weights.items()}
 
     def loss_of_one(values: dict[str, Tensor], one: Tensor, target: Tensor) -> Tensor:
-        outputs = functional_call(network.module, {**frozen, **_keyed(network, values)}, (one[None],))
+        outputs = functional_call(network.module, {**frozen, **keyed(network, values)}, (one[None],))
         return task.losses(outputs, target[None]).sum()
 
     per_example = vmap(grad(loss_of_one), in_dims=(None, 0, 0))
@@ -60,7 +60,7 @@ def _frozen(network: Network) -> dict[str, Tensor]:
     return {name: value.detach() for name, value in network.module.named_parameters()}
 
 
-def _keyed(network: Network, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+def keyed(network: Network, weights: dict[str, Tensor]) -> dict[str, Tensor]:
     """The parameters that hold the weights, by their full names."""
     return {
         f"{layer}.{name}": value

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from analysis.datasets import Dataset, Split
 from analysis.errors import CriterionError
-from analysis.importance import activation, conductance, gradient, magnitude
+from analysis.importance import activation, conductance, gradient, learned, magnitude
 from analysis.importance.scores import Scores
 from analysis.network import Network
 from analysis.tasks import Task, settled
@@ -38,7 +38,8 @@ class Criterion:
 
     `unit` is what it tells apart: a channel criterion cannot rank the weights of one channel.
     `examples` is how many calibration examples it uses (0: it needs no data), `draws` whether its scores are
-    random numbers; `compute` is given a seed for them.
+    random numbers; `compute` is given a seed for them. `signed` scores may be below 0: less important than a weight
+    that does nothing at all.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Criterion:
     examples: int
     compute: Compute
     draws: bool = False
+    signed: bool = False
 
     @property
     def needs_data(self) -> bool:
@@ -76,6 +78,14 @@ def _on_loss(function: Callable[[Network, Task, Split, Progress], Layers]) -> Co
     def compute(network: Network, calibration: Calibration | None, progress: Progress, seed: int) -> Layers:
         assert calibration is not None
         return function(network, calibration.task, calibration.split, progress)
+
+    return compute
+
+
+def _by_training(function: Callable[[Network, Task, Split, Progress, int], Layers]) -> Compute:
+    def compute(network: Network, calibration: Calibration | None, progress: Progress, seed: int) -> Layers:
+        assert calibration is not None
+        return function(network, calibration.task, calibration.split, progress, seed)
 
     return compute
 
@@ -132,6 +142,16 @@ _ALL = (
         "conductance", "Conductance (Captum)",
         "How much of the answer flows through a channel, by integrated gradients.",
         "channel", 64, _on_loss(conductance.conductance),
+    ),
+    Criterion(
+        "movement", "Movement",
+        "How far fine-tuning under a tightening mask moves a weight away from zero; below 0 if it moves towards it.",
+        "weight", 256, _by_training(learned.movement), signed=True,
+    ),
+    Criterion(
+        "learned-mask", "Learned mask",
+        "A score for each weight, learned so that the better half of a layer does well alone.",
+        "weight", 256, _by_training(learned.learned_mask),
     ),
 )  # fmt: skip
 

@@ -168,9 +168,9 @@ def test_criteria_that_suit_the_cuts(tiny):
     assert names[0] == "fisher"
     assert set(names) == {c.name for c in CRITERIA.values() if c.needs_data} | {"random"}
     names = [c.name for c in drawn_criteria(network, uniform_plan(network, "l1", "weight", 0.3))]
-    assert names == ["taylor", "fisher", "wanda", "random"]
+    assert names == ["taylor", "fisher", "wanda", "movement", "learned-mask", "random"]
     names = [c.name for c in drawn_criteria(network, uniform_plan(network, "random", "weight", 0.3))]
-    assert names == ["random", "taylor", "fisher", "wanda"]
+    assert names == ["random", "taylor", "fisher", "wanda", "movement", "learned-mask"]
 
 
 def test_cancelled_by_its_progress(tiny):

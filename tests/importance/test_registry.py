@@ -39,6 +39,8 @@ def test_the_promised_criteria_are_there():
         "apoz",
         "wanda",
         "conductance",
+        "movement",
+        "learned-mask",
     }
     assert all(name == criterion.name for name, criterion in CRITERIA.items())
     assert all(c.label and c.sentence.endswith(".") for c in CRITERIA.values())
@@ -80,7 +82,7 @@ def test_shapes_and_finiteness(net, data, criterion):
         assert values.shape == expected
         assert bool(torch.isfinite(values).all())
         assert not values.requires_grad
-        assert float(values.min()) >= 0
+        assert CRITERIA[criterion].signed or float(values.min()) >= 0
     needs_data = criterion in DATA_DRIVEN
     assert scores.examples == (10 if needs_data else 0)
     assert scores.origin == ("noise" if needs_data else "")
