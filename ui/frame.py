@@ -68,7 +68,7 @@ def _own_network(name: str) -> None:
     services.shelf().note_use(workspace.history(), name)
     with st.popover("Remove this network"):
         st.caption(
-            "Deletes its two files from the server. Plans and trials are kept: bring the same files again, "
+            "Deletes its files from the server. Plans and trials are kept: bring the same network again, "
             "and they are back."
         )
         st.button("Remove", on_click=library.remove, args=(workspace.history(), name))

@@ -18,7 +18,11 @@ def navigation() -> StreamlitPage:
                 st.Page("pages/weights.py", title="Weights"),
                 st.Page("pages/importance.py", title="Importance"),
             ],
-            "Change": [st.Page("pages/prune.py", title="Prune")],
+            "Change": [
+                st.Page("pages/prune.py", title="Prune"),
+                st.Page("pages/allocate.py", title="Allocate"),
+                st.Page("pages/recover.py", title="Recover"),
+            ],
             "Understand": [
                 st.Page("pages/compare.py", title="Compare"),
                 st.Page("pages/forgotten.py", title="Forgotten"),

@@ -8,12 +8,12 @@ from dataclasses import replace
 import streamlit as st
 from torch import Tensor
 
-from analysis.errors import CriterionError
+from analysis.errors import CriterionError, PrunescopeError
 from analysis.pruning.plan import Plan, recut, repick, rounded, targets
 from analysis.pruning.plan_json import from_json
 from analysis.pruning.selection import by_hand, ranking, select, target_scores
 from analysis.sources import stem_of
-from ui import computed, workspace
+from ui import computed, theme, workspace
 from ui.bench import Bench
 
 
@@ -58,6 +58,19 @@ def values_to_rank(target: str) -> Tensor:
 def prune_everything(ratio: float) -> None:
     """Cut every target of the granularity in hand alike."""
     set_ratios(dict.fromkeys(targets(workspace.network(), workspace.bench().granularity), ratio))
+
+
+def console_button(plan: Plan, key: str) -> None:
+    """A button that puts a plan in force and goes to the Prune page with it; a refusal becomes a sentence."""
+    if not st.button("Open in the console", key=key, type="primary"):
+        return
+    try:
+        workspace.check_fits(plan)
+    except PrunescopeError as error:
+        st.error(theme.plain(str(error)))
+        return
+    workspace.bench().move(plan)
+    st.switch_page("pages/prune.py")
 
 
 def read_plan(text: str | bytes) -> Plan:

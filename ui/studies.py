@@ -44,6 +44,8 @@ class Study:
         The plan it is about.
     parameters : mapping
         What the unit wants to know: plain data.
+    hints : mapping
+        What is known and helps the unit along, but does not tell studies apart: plain data.
     keep : {"store", "memory"}
         Where parts are kept: in the database, or, if they are large, in memory as long as there is room.
     """
@@ -53,14 +55,15 @@ class Study:
     plan: Plan | None = None
     parameters: Mapping[str, Any] = field(default_factory=dict)
     keep: Literal["store", "memory"] = "store"
+    hints: Mapping[str, Any] = field(default_factory=dict)
 
     @cached_property
     def request(self) -> Message:
         """What a worker is asked."""
         source = library.source(workspace.network_name())
         return make_request(
-            self.kind, source, workspace.image_count(), plan=self.plan, parameters=self.parameters
-        )
+            self.kind, source, workspace.image_count(), plan=self.plan, parameters=self.parameters, hints=self.hints,
+        )  # fmt: skip
 
     @cached_property
     def about(self) -> str:

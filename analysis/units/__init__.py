@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import sha256
 from importlib import import_module
@@ -57,6 +57,13 @@ UNITS: Mapping[str, Unit] = {
     "corruption": Unit("analysis.units.corruption", ("corruption", "strength")),
     "representation": Unit("analysis.units.representation", ("number",)),
     "redundancy": Unit("analysis.units.redundancy", ("block",)),
+    "search": Unit("analysis.units.search", ("number", "target", "ratio")),
+    "sparse-training": Unit("analysis.units.sparse_training", ("number", "trained")),
+    "quick": Unit("analysis.units.quick", ("methods",)),
+    "fine-tune": Unit("analysis.units.fine_tune", ("epoch",)),
+    "gradual": Unit("analysis.units.gradual", ("step",)),
+    "proposals": Unit("analysis.units.proposals", ("name",)),
+    "recovered-proposals": Unit("analysis.units.recovered_proposals", ("name",)),
 }  # modules by name, so that a worker imports only what it needs
 
 
@@ -64,13 +71,14 @@ UNITS: Mapping[str, Unit] = {
 class Case:
     """What a request is about: the dense network, its data, the examples measured on, and a plan.
 
-    `plan` is dense if the request names none.
+    `plan` is dense if the request names none. `hints` are what may help, and does not change what is asked.
     """
 
     network: Network
     dataset: Dataset
     split: Split
     plan: Plan
+    hints: Mapping[str, Any] = field(default_factory=dict)
 
     @cached_property
     def scores(self) -> Scores | None:
@@ -114,6 +122,7 @@ def make_request(
     *,
     plan: Plan | None = None,
     parameters: Mapping[str, Any] | None = None,
+    hints: Mapping[str, Any] | None = None,
 ) -> Message:
     """A request for a unit of work.
 
@@ -125,6 +134,9 @@ def make_request(
         How many evaluation examples are used.
     parameters : mapping
         What the unit itself wants to know: plain data.
+    hints : mapping
+        What is known beside that and helps the unit along: plain data. Requests that differ in hints alone
+        ask the same, and find each other's parts.
     """
     return {
         "kind": kind,
@@ -132,6 +144,7 @@ def make_request(
         "images": images,
         "plan": to_json(plan) if plan is not None else None,
         "parameters": dict(parameters or {}),
+        "hints": dict(hints or {}),
         "known": [],
     }
 
@@ -142,8 +155,9 @@ def with_known(request: Mapping[str, Any], known: Sequence[Message]) -> Message:
 
 
 def digest(request: Mapping[str, Any]) -> str:
-    """Equal for requests for the same findings, whatever is known of them; of the network, its name counts."""
-    content = {key: value for key, value in request.items() if key != "known"} | {"version": VERSION}
+    """Equal for requests for the same findings, whatever helps or is known; of the network, its name counts."""
+    content = {key: value for key, value in request.items() if key not in ("hints", "known")}
+    content["version"] = VERSION
     return sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
@@ -168,4 +182,6 @@ def open_case(open_source: Open, request: Mapping[str, Any]) -> Case:
     opened = open_source(request["network"])
     network, dataset = opened.network, opened.dataset
     plan = from_json(request["plan"]) if request["plan"] is not None else Plan(network.name, "l1")
-    return Case(network, dataset, dataset.evaluation.sample(request["images"]), plan)
+    return Case(
+        network, dataset, dataset.evaluation.sample(request["images"]), plan, request.get("hints", {})
+    )

@@ -27,13 +27,13 @@ def looks(palette: Palette) -> tuple[tuple[str, str, str], tuple[str, str, str]]
     return (BEFORE, palette.muted, "circle-open"), (AFTER, palette.kept, "circle")
 
 
-def spread(values: Sequence[Interval], colour: str | list[str]) -> dict[str, object]:
-    """Error bars of percentages: their 95% intervals."""
+def spread(values: Sequence[Interval], colour: str | list[str], scale: float = 100) -> dict[str, object]:
+    """Error bars: 95% intervals, in percent unless another scale is given."""
     return {
         "type": "data",
         "symmetric": False,
-        "array": [100 * (v.high - v.value) for v in values],
-        "arrayminus": [100 * (v.value - v.low) for v in values],
+        "array": [scale * (v.high - v.value) for v in values],
+        "arrayminus": [scale * (v.value - v.low) for v in values],
         "thickness": 1.2,
         "width": 0,
         "color": colour,

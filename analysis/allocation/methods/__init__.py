@@ -1,0 +1,1 @@
+"""How to spread a target over layers and groups, a file a method; `analysis.allocation.registry` lists them."""

@@ -1,0 +1,1 @@
+"""The Allocate page: proposals, search, transfer, combine."""
