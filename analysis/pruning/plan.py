@@ -113,7 +113,9 @@ class Plan:
         if self.recovered and not re.fullmatch("[0-9a-f]{64}", self.recovered):
             raise PlanError(f"The plan names recovered weights {short(self.recovered)}, which is no digest.")
         if self.recovered and self.is_dense:
-            raise PlanError("The plan names recovered weights, and removes nothing that there was to recover from.")
+            raise PlanError(
+                "The plan names recovered weights, and removes nothing that there was to recover from."
+            )
 
     @property
     def as_pruned(self) -> Plan:

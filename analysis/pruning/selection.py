@@ -125,7 +125,9 @@ def select(network: Network, plan: Plan, scores: Scores | None) -> Selection:
     """
     check_plan(plan, network)
     if plan.recovered:
-        raise PlanError("This plan's network was recovered after pruning: prune by plan.as_pruned, or restore it.")
+        raise PlanError(
+            "This plan's network was recovered after pruning: prune by plan.as_pruned, or restore it."
+        )
     if plan.is_dense:
         return Selection()
     if plan.cuts and scores is None:

@@ -95,7 +95,9 @@ def to_bytes(recovered: Recovered) -> bytes:
         "shapes": {layer: list(mask.shape) for layer, mask in masks.items()},
         "steps": [asdict(step) for step in recovered.steps],
     }
-    return save(tensors, {_CONTENT: json.dumps(description, sort_keys=True)})  # one key: their order is random
+    return save(
+        tensors, {_CONTENT: json.dumps(description, sort_keys=True)}
+    )  # one key: their order is random
 
 
 def from_bytes(data: bytes) -> Recovered:

@@ -180,7 +180,9 @@ def _as_pruned() -> str:
     """What to know of the plan here if its network was recovered; empty if it was not."""
     if not workspace.bench().plan.recovered:
         return ""
-    return "The plan in force was recovered. This page looks at it as it was pruned, with the weights as loaded."
+    return (
+        "The plan in force was recovered. This page looks at it as it was pruned, with the weights as loaded."
+    )
 
 
 def _change_card(place: DeltaGenerator, effect: Effect, label: str, start: str) -> None:
