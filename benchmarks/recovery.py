@@ -14,7 +14,7 @@ import os
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -36,12 +36,13 @@ from analysis.measure.cost import cost
 from analysis.measure.quality import evaluate
 from analysis.network import Network
 from analysis.pruning.plan import Plan
+from analysis.pruning.plan_json import from_json, to_json
 from analysis.pruning.prune import prune
 from analysis.pruning.selection import Selection, select
-from analysis.recovery.defaults import recipe_for
+from analysis.recovery.defaults import course_for, recipe_for
 from analysis.recovery.distil import Distillation, distil
 from analysis.recovery.fine_tune import fine_tune
-from analysis.recovery.gradual import Course, gradually
+from analysis.recovery.gradual import gradually
 from analysis.recovery.pruned import Pruned, begin
 from analysis.recovery.recipe import Recipe
 from analysis.recovery.training import Epoch
@@ -54,8 +55,8 @@ from benchmarks.rows import Row, at_least, at_most, publish
 RESNET, LENET = "fashion-resnet", "fashion-lenet"
 LEFT = (0.7, 0.5, 0.3)  # of the MACs
 WEIGHTS = ((RESNET, 0.2), (RESNET, 0.1), (LENET, 0.05))  # the share left
-STEPS, EPOCHS, LAST_EPOCHS = 8, 1, 12  # of gradual pruning
 CALIBRATION = 1000  # images on which sensitivities are measured
+EPOCHS = 14  # of channels, ours and theirs
 BUDGET = 180.0  # seconds
 POINT = 1.0
 
@@ -71,36 +72,45 @@ class Outcome:
     seconds: float
 
 
-def ours(opened: Opened, left: float, seed: int) -> Outcome:
-    """Sensitivity-greedy allocation of channels by L1, then distillation from the dense network."""
+@dataclass(frozen=True)
+class Task:
+    """One run: what is done (a key of `RUNS`), to which network, what share is left, and the seed.
+
+    `plan` is the plan to carry out, as JSON, if it is known before.
+    """
+
+    run: str
+    network: str
+    left: float
+    seed: int
+    plan: str = ""
+
+
+def ours(opened: Opened, task: Task) -> Outcome:
+    """The greedy plan of channels by L1, then distillation from the dense network."""
+    network, plan = opened.network, from_json(task.plan)
+    scores = score(network, plan.criterion, opened.dataset)
     start = time.process_time()
-    plan = greedy_plan(opened, left)
-    scores = score(opened.network, plan.criterion, opened.dataset)
-    pruned = begin(
-        opened.network,
-        prune(opened.network, plan, scores),
-        select(opened.network, plan, scores),
-        opened.dataset,
-    )
-    trained = best(distil(pruned, recipe(pruned, seed), Distillation()))
-    return outcome(opened, pruned.network, trained, time.process_time() - start)
+    cut = prune(network, plan, scores)
+    pruned = begin(network, cut, select(network, plan, scores), opened.dataset)
+    return outcome(opened, cut, best(distil(pruned, recipe(pruned, task.seed), Distillation())), start)
 
 
-def greedy_plan(opened: Opened, left: float) -> Plan:
-    """The sensitivity-greedy plan that leaves a share of the MACs, from curves on calibration images."""
+def greedy_plans(opened: Opened) -> dict[float, Plan]:
+    """The sensitivity-greedy plans that leave each share of the MACs, from curves on calibration images."""
     network, dataset = opened.network, opened.dataset
     scores = score(network, "l1", dataset)
     gauge = Gauge(network, dataset.calibration.sample(CALIBRATION), dataset.task)
     points = list(repaired_sweep(network, scores, "channel", dataset, gauge.split))
     problem = make_problem(gauge, scores, "channel", curves=curves_of(points))
-    solution = solve(problem, Goal("macs", left), METHODS["greedy"].path(problem, "macs", "smallest-loss"))
-    assert solution is not None
-    return problem.plan(solution.counts)
+    path = METHODS["greedy"].path(problem, "macs", "smallest-loss")
+    found = {left: solve(problem, Goal("macs", left), path) for left in LEFT}
+    return {left: problem.plan(solution.counts) for left, solution in found.items() if solution}
 
 
-def library(opened: Opened, left: float, seed: int, *, taught: bool) -> Outcome:
+def library(opened: Opened, task: Task, *, taught: bool) -> Outcome:
     """torch-pruning's uniform L1 pruner at the same MACs, trained by the same recipe, or on the labels alone."""
-    start = time.process_time()
+    start, left, seed = time.process_time(), task.left, task.seed
     network = trace(library_cut(opened.network, left), opened.network.example_input, opened.network.name)
     pruned = replace(begin(opened.network, opened.network, Selection(), opened.dataset), network=network)
     steps = (
@@ -108,7 +118,7 @@ def library(opened: Opened, left: float, seed: int, *, taught: bool) -> Outcome:
         if taught
         else fine_tune(pruned, recipe(pruned, seed))
     )
-    return outcome(opened, network, best(steps), time.process_time() - start)
+    return outcome(opened, network, best(steps), start)
 
 
 def library_cut(network: Network, left: float) -> nn.Module:
@@ -133,12 +143,12 @@ def library_cut(network: Network, left: float) -> nn.Module:
     return found.eval()
 
 
-def weights(opened: Opened, left: float, seed: int) -> Outcome:
+def weights(opened: Opened, task: Task) -> Outcome:
     """Single weights by L1 magnitude, spread by LAMP, removed gradually and distilled in between."""
-    start = time.process_time()
-    network, dataset = opened.network, opened.dataset
+    network, dataset, left, seed = opened.network, opened.dataset, task.left, task.seed
     scores = score(network, "l1", dataset)
     gauge = Gauge(network, dataset.calibration.sample(CALIBRATION), dataset.task)
+    start = time.process_time()
     problem = make_problem(gauge, scores, "weight", cap=1.0)
     path = METHODS["lamp"].path(problem, "parameters", "smallest-loss")
     solution = solve(problem, Goal("connections", left), path)
@@ -146,16 +156,13 @@ def weights(opened: Opened, left: float, seed: int) -> Outcome:
     plan = problem.plan(solution.counts)
     one_shot = prune(network, plan, scores)
     ready = begin(network, network, Selection(), dataset)
-    course = Course(
-        steps=STEPS, recipe=replace(recipe(ready, seed), epochs=EPOCHS), distillation=Distillation()
-    )
-    *_, last = gradually(ready, plan, replace(course, last_epochs=LAST_EPOCHS))
-    return outcome(opened, one_shot, last.network, time.process_time() - start)
+    *_, last = gradually(ready, plan, course_for(replace(recipe_for(ready), seed=seed)))
+    return outcome(opened, one_shot, last.network, start)
 
 
 def recipe(pruned: Pruned, seed: int) -> Recipe:
-    """What the app offers to begin with."""
-    return replace(recipe_for(pruned), seed=seed)
+    """What the app offers to begin with, as long as the budget allows."""
+    return replace(recipe_for(pruned), epochs=EPOCHS, seed=seed)
 
 
 def best(epochs: Iterable[Epoch]) -> Network:
@@ -167,8 +174,9 @@ def best(epochs: Iterable[Epoch]) -> Network:
     return found
 
 
-def outcome(opened: Opened, pruned: Network, recovered: Network, seconds: float) -> Outcome:
-    """What was reached, on all test images."""
+def outcome(opened: Opened, pruned: Network, recovered: Network, start: float) -> Outcome:
+    """What was reached since `start`, on all test images."""
+    seconds = time.process_time() - start
     dense, cut, now = (_accuracy(opened, network) for network in (opened.network, pruned, recovered))
     return Outcome(dense, cut, now, cost(recovered).macs / cost(opened.network).macs, seconds)
 
@@ -178,17 +186,7 @@ def _accuracy(opened: Opened, network: Network) -> float:
     return 100 * float(evaluate(network, dataset.evaluation, dataset.task).correct.double().mean())
 
 
-@dataclass(frozen=True)
-class Task:
-    """One run: what is done (a key of `RUNS`), to which network, what share is left, and the seed."""
-
-    run: str
-    network: str
-    left: float
-    seed: int
-
-
-RUNS: dict[str, Callable[[Opened, float, int], Outcome]] = {
+RUNS: dict[str, Callable[[Opened, Task], Outcome]] = {
     "ours": ours,
     "library": partial(library, taught=True),
     "library, labels alone": partial(library, taught=False),
@@ -199,17 +197,17 @@ RUNS: dict[str, Callable[[Opened, float, int], Outcome]] = {
 def carry_out(task: Task) -> Outcome:
     """Do one run, in a process of its own."""
     torch.set_num_threads(1)
-    found = RUNS[task.run](sample_models.load(task.network), task.left, task.seed)
-    print(f"{task}: {found}", file=sys.stderr, flush=True)
+    found = RUNS[task.run](sample_models.load(task.network), task)
+    print(f"{task.run}, {task.network}, {task.left}, seed {task.seed}: {found}", file=sys.stderr, flush=True)
     return found
 
 
-def rows(found: Mapping[Task, Outcome], seeds: int) -> list[Row]:
+def rows(found: Sequence[tuple[Task, Outcome]]) -> list[Row]:
     """The table."""
     table: list[Row] = []
 
     def of(run: str, network: str, left: float) -> list[Outcome]:
-        return [found[Task(run, network, left, seed)] for seed in range(seeds)]
+        return [o for task, o in found if (task.run, task.network, task.left) == (run, network, left)]
 
     for left in LEFT:
         mine, theirs, alone = (of(run, RESNET, left) for run in ("ours", "library", "library, labels alone"))
@@ -256,21 +254,26 @@ def main() -> int:
     """The command line; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.recovery", description=__doc__)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument(
+        "--weight-seeds", type=int, default=1, help="of single weights and of the same training"
+    )
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     options = parser.parse_args()
+    seeds = range(options.seeds)
+    plans = {left: to_json(plan) for left, plan in greedy_plans(sample_models.load(RESNET)).items()}
     tasks = [
-        Task(run, RESNET, left, seed)
-        for run in RUNS
-        if run != "weights"
-        for left in LEFT
-        for seed in range(options.seeds)
-    ]
-    tasks += [
-        Task("weights", network, left, seed) for network, left in WEIGHTS for seed in range(options.seeds)
+        *(Task("ours", RESNET, left, seed, plans[left]) for seed in seeds for left in LEFT),
+        *(Task("library, labels alone", RESNET, left, seed) for seed in seeds for left in LEFT),
+        *(
+            Task("weights", network, left, seed)
+            for network, left in WEIGHTS
+            for seed in range(options.weight_seeds)
+        ),
+        *(Task("library", RESNET, left, seed) for seed in range(options.weight_seeds) for left in LEFT),
     ]
     with ProcessPoolExecutor(options.processes, get_context("spawn")) as pool:
-        found = dict(zip(tasks, pool.map(carry_out, tasks), strict=True))
-    publish(rows(found, options.seeds), "recovery")
+        found = list(zip(tasks, pool.map(carry_out, tasks), strict=True))
+    publish(rows(found), "recovery")
     return 0
 
 

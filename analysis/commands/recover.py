@@ -20,7 +20,7 @@ from analysis.pruning.plan import Plan
 from analysis.pruning.plan_json import to_json
 from analysis.pruning.selection import Selection
 from analysis.recovery.augmentation import Augmentation
-from analysis.recovery.defaults import recipe_for
+from analysis.recovery.defaults import course_for, recipe_for
 from analysis.recovery.distil import Distillation, distil
 from analysis.recovery.fine_tune import fine_tune
 from analysis.recovery.gradual import Course, gradually
@@ -86,19 +86,20 @@ def add_arguments(command: argparse.ArgumentParser, name: str) -> None:
         training.add_argument(f"--{field.replace('_', '-')}", help=sentence, **how)
     training.add_argument("--flip", action=argparse.BooleanOptionalAction, help="mirror half of the images")
     teacher = command.add_argument_group(
-        "distillation", "of the method of that name, and of gradual pruning unless --soft 0"
+        "distillation", "of the method of that name, and of gradual pruning (--soft 0: from the labels alone)"
     )
-    teacher.add_argument("--temperature", type=float, default=Distillation.temperature)
+    teacher.add_argument("--temperature", type=float, help=f"(default {Distillation.temperature:g})")
     teacher.add_argument(
-        "--soft", type=float, default=Distillation.soft, help="the share of the dense network's answers"
-    )
+        "--soft", type=float,
+        help=f"the share of the dense network's answers (default {Distillation.soft:g}; gradually 1)",
+    )  # fmt: skip
     teacher.add_argument(
         "--hint", action="append", default=[], metavar="LAYER", help="compare values behind it, too"
     )
     course = command.add_argument_group("gradual pruning")
     course.add_argument("--levels", choices=tuple(SCHEDULES), default=Course.schedule)
-    course.add_argument("--steps", type=epochs, default=Course.steps)
-    course.add_argument("--last-epochs", type=epochs, help="of the last step (default as the others)")
+    course.add_argument("--steps", type=epochs)
+    course.add_argument("--last-epochs", type=epochs, help="of the last step")
     course.add_argument("--score-once", action="store_true", help="keep the dense network's scores")
     course.add_argument(
         "--soft-pruning", action="store_true", help="what is to go may grow back until the last step"
@@ -165,26 +166,37 @@ def _carried_out(
     """The network after a method, the plan it now carries out, and the method's settings."""
     if method in METHODS:
         return replace(at, network=METHODS[method].run(at, lambda share: None).network), plan, {}
-    recipe = _recipe(at, options)
-    settings = {"epochs": recipe.epochs, "learning_rate": recipe.learning_rate, "seed": recipe.seed}
-    teacher = Distillation(options.temperature, options.soft, tuple(options.hint))
     if method == GRADUAL:
-        course = Course(
-            options.levels, options.steps, recipe, teacher if teacher.soft > 0 else None, options.last_epochs,
-            rescore=not options.score_once, soft=options.soft_pruning, rewind=options.rewind, floor=options.stop_below,
-        )  # fmt: skip
-        ready = begin(at.dense, at.dense, Selection(), at.dataset)
-        held = [stage for stage in gradually(ready, plan, course) if stage.holds and not stage.is_soft]
-        if not held:
-            raise PlanError(
-                "Even the first step falls below --stop-below. Stop lower, or take more and smaller steps."
-            )
-        last = held[-1]
-        done = {**settings, "levels": course.schedule, "steps": last.number}
-        return replace(at, network=last.network, selection=last.selection), last.plan, done
-    trained = fine_tune(at, recipe) if method == FINE_TUNING else distil(at, recipe, teacher)
+        return _gradually(at, plan, options)
+    recipe = _with_given(recipe_for(at), options)
+    trained = (
+        fine_tune(at, recipe)
+        if method == FINE_TUNING
+        else distil(at, recipe, _teacher(Distillation(), options))
+    )
     network, number = _best(at, trained)
-    return replace(at, network=network), plan, {**settings, "epoch": number}
+    return replace(at, network=network), plan, {**_settings(recipe), "epoch": number}
+
+
+def _gradually(at: Pruned, plan: Plan, options: argparse.Namespace) -> tuple[Pruned, Plan, Mapping[str, Any]]:
+    """Gradual pruning from the dense network: its last step that holds the floor."""
+    ready = begin(at.dense, at.dense, Selection(), at.dataset)
+    usual = course_for(recipe_for(ready))
+    teacher = _teacher(usual.distillation or Distillation(), options)
+    course = replace(
+        usual, schedule=options.levels, recipe=_with_given(usual.recipe, options),
+        distillation=teacher if teacher.soft > 0 else None, rescore=not options.score_once,
+        soft=options.soft_pruning, rewind=options.rewind, floor=options.stop_below,
+        **_given(options, ("steps", "last_epochs")),
+    )  # fmt: skip
+    held = [stage for stage in gradually(ready, plan, course) if stage.holds and not stage.is_soft]
+    if not held:
+        raise PlanError(
+            "Even the first step falls below --stop-below. Stop lower, or take more and smaller steps."
+        )
+    last = held[-1]
+    done = {**_settings(course.recipe), "levels": course.schedule, "steps": last.number}
+    return replace(at, network=last.network, selection=last.selection), last.plan, done
 
 
 def _best(at: Pruned, trained: Iterable[Epoch]) -> tuple[Network, int]:
@@ -198,11 +210,20 @@ def _best(at: Pruned, trained: Iterable[Epoch]) -> tuple[Network, int]:
     return network, found
 
 
-def _recipe(at: Pruned, options: argparse.Namespace) -> Recipe:
-    """What suits the network, with what was given in its place."""
-    usual = recipe_for(at)
-    augmentation = replace(usual.augmentation, **_given(options, (f.name for f in fields(Augmentation))))
-    return replace(usual, augmentation=augmentation, **_given(options, _RECIPE))
+def _with_given(recipe: Recipe, options: argparse.Namespace) -> Recipe:
+    """The recipe with what was given in the place of what suits the network."""
+    changed = _given(options, (field.name for field in fields(Augmentation)))
+    augmentation = replace(recipe.augmentation, **changed)
+    return replace(recipe, augmentation=augmentation, **_given(options, _RECIPE))
+
+
+def _teacher(usual: Distillation, options: argparse.Namespace) -> Distillation:
+    return replace(usual, hints=tuple(options.hint), **_given(options, ("temperature", "soft")))
+
+
+def _settings(recipe: Recipe) -> dict[str, Any]:
+    """What is worth remembering of a recipe beside the method."""
+    return {"epochs": recipe.epochs, "learning_rate": recipe.learning_rate, "seed": recipe.seed}
 
 
 def _given(options: argparse.Namespace, names: Any) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from analysis.network import BATCH_NORM_TYPES, Network, called_modules
 from analysis.recovery.augmentation import NOTHING, Augmentation, augmenter, kinds_for
 from analysis.recovery.distil import Distillation, distil
 from analysis.recovery.fine_tune import fine_tune
+from analysis.recovery.gradual import Course
 from analysis.recovery.pruned import Pruned
 from analysis.recovery.recipe import Recipe
 from analysis.tasks import Task
@@ -22,6 +23,7 @@ from analysis.tasks import Task
 _STEPS = 2_300  # of training, about
 _EPOCHS = (8, 60)
 _BATCH = 64
+_COURSE_STEPS = 8
 _TRIED = 500  # examples on which an augmentation is tried
 _BORNE = 0.02  # of the headline metric: what a dense network may lose to it
 _TIMED = 3  # batches
@@ -42,6 +44,20 @@ def recipe_for(pruned: Pruned) -> Recipe:
     if norms and pruned.task.is_classification:
         return recipe
     return replace(recipe, optimiser="adamw", learning_rate=3e-3)
+
+
+def course_for(recipe: Recipe) -> Course:
+    """Gradual pruning to begin with, for a network that `recipe` suits in one go.
+
+    Eight cubic steps. The last trains as long as one go would, those before it share as many epochs. What is learned is
+    what the dense network answers, and examples are shown as they are: to make them harder does not pay off in trainings
+    this short.
+    """
+    each = max(1, round(recipe.epochs / _COURSE_STEPS))
+    short = replace(recipe, epochs=each, augmentation=NOTHING)
+    return Course(
+        steps=_COURSE_STEPS, recipe=short, distillation=Distillation(soft=1.0), last_epochs=recipe.epochs
+    )
 
 
 def bearable(pruned: Pruned) -> Augmentation:

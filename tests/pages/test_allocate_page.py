@@ -84,7 +84,7 @@ def test_proposals_are_drawn_recovered_and_opened_in_the_console(open_page: Open
     app = follow(press(app, "Propose"))
     quality, ratios = charts(app)
     labels = [METHODS["uniform"].label, METHODS["greedy"].label]
-    assert trace(quality, "as cut")["y"] == labels
+    assert trace(quality, "before training")["y"] == labels
     left = next(data for data in quality["data"] if data["type"] == "bar")["x"]
     assert all(share <= 50 for share in left)
     assert ratios["data"][0]["type"] == "heatmap"
@@ -175,6 +175,6 @@ def test_every_kind_of_network_gets_proposals_or_a_sentence(
     found = unit.proposals_of(parts)
     made = [METHODS[one.method].label for one in found if one.proposal is not None]
     assert len(made) >= len(METHODS) - 2
-    assert trace(charts(app)[0], "as cut")["y"] == made
+    assert trace(charts(app)[0], "before training")["y"] == made
     assert len([one for one in found if one.refused]) == texts(app).count("no better than guessing")
     assert [button for button in app.button if button.label == "Recover them all"]

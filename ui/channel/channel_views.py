@@ -28,6 +28,7 @@ from ui import computed, figures, plans, theme, workspace
 from ui.bench import dense_plan
 from ui.channel import channel_facts, channel_figures
 from ui.computed import Progress
+from ui.recover import taking
 
 _WAYS: dict[str, bool | None] = {"As the plan says": None, "Keep by hand": False, "Remove by hand": True}
 
@@ -172,17 +173,10 @@ def numbers(view: View) -> None:
     next(columns).metric(
         "MACs with it", theme.count(cost.macs), border=True, height="stretch", help=help_text
     )
-    for sentence_ in dict.fromkeys(filter(None, (view.not_alone, reason, _as_pruned()))):
+    for sentence_ in dict.fromkeys(
+        filter(None, (view.not_alone, reason, taking.as_pruned_words("This page is")))
+    ):
         st.caption(theme.plain(sentence_))
-
-
-def _as_pruned() -> str:
-    """What to know of the plan here if its network was recovered; empty if it was not."""
-    if not workspace.bench().plan.recovered:
-        return ""
-    return (
-        "The plan in force was recovered. This page looks at it as it was pruned, with the weights as loaded."
-    )
 
 
 def _change_card(place: DeltaGenerator, effect: Effect, label: str, start: str) -> None:

@@ -31,6 +31,7 @@ from analysis.units.attribution import pair_from_parts
 from ui import computed, figures, studies, theme, workspace
 from ui.compare import similarity_figures
 from ui.compare.attribution_choices import method_choice
+from ui.recover import taking
 from ui.studies import Study
 
 SIMILARITY_EXAMPLES = 200
@@ -116,6 +117,8 @@ def over_ratios(before: Evaluation, after: Evaluation) -> None:
     seconds = _START_SECONDS + len(ratios) * (
         each + computed.pass_seconds(workspace.network_name(), available)
     )
+    if note := taking.as_pruned_words("This is"):
+        st.caption(note)
     studies.panel(
         study,
         lambda parts: _draw_drift(before, parts, methods, measure, way),

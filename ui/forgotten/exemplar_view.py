@@ -23,6 +23,7 @@ from analysis.units.exemplars import from_data
 from ui import figures, studies, theme, workspace
 from ui.forgotten import exemplar_figures
 from ui.forgotten.exemplar_gallery import Card, gallery, picture_of
+from ui.recover import taking
 
 SHOWN = 24  # examples at a time
 _FEATURES = 12  # columns of a table
@@ -85,6 +86,8 @@ def _of_a_population(was: Evaluation, now: Evaluation) -> None:
         members = [from_data(part, was.answers).answers for part in parts]
         _consensus(consensus(was.answers, members), was, now)
 
+    if note := taking.as_pruned_words("A population is"):
+        st.caption(note)
     studies.panel(
         study, draw, button=f"Prune {MEMBERS} networks alike",
         sentence="Prunes the network again and again, each time ranked by another random draw, and finds the examples "

@@ -10,6 +10,7 @@ from cachetools import LRUCache, cached
 
 from analysis.measure.quality import evaluate, headline
 from analysis.recovery.augmentation import NOTHING
+from analysis.recovery.defaults import course_for
 from analysis.recovery.distil import Distillation
 from analysis.recovery.gradual import Course
 from analysis.recovery.levels import MAX_STEPS, SCHEDULES
@@ -17,7 +18,6 @@ from analysis.recovery.recipe import Recipe
 from ui import computed, theme, workspace
 from ui.bench import dense_plan
 
-_STEPS = 8
 _MOST_EPOCHS = 200
 _DENSE, _BOTH, _TRUE = "The dense network", "Both", "The true answers"
 _SOFT_SHARE = {_DENSE: 1.0, _BOTH: 0.5}
@@ -51,21 +51,22 @@ def _dense_validation(name: str) -> float:
 def choose(ground: Ground) -> Course:
     """The controls, and what they say."""
     metric = workspace.opened().dataset.task.headline
-    usual = ground.recipe.epochs  # for the last step, as if in one go; the steps before share as many
+    usual = course_for(ground.recipe)
+    assert usual.last_epochs is not None
     columns = st.columns([1.7, 0.8, 0.9, 1.1, 1.1], vertical_alignment="bottom")
     schedule = columns[0].selectbox(
         "Schedule", list(SCHEDULES), format_func=lambda name: SCHEDULES[name].label, key=widget_key("schedule"),
         persist_state="session",
     )  # fmt: skip
     steps = columns[1].number_input(
-        "Steps", 1, MAX_STEPS, _STEPS, key=widget_key("steps"), persist_state="session",
+        "Steps", 1, MAX_STEPS, usual.steps, key=widget_key("steps"), persist_state="session",
         disabled=schedule == "one-shot", help="Layer by layer takes one step a target at most.",
     )  # fmt: skip
     epochs = columns[2].number_input(
         "Epochs a step",
         1,
         _MOST_EPOCHS,
-        max(1, round(usual / _STEPS)),
+        usual.recipe.epochs,
         key=widget_key("epochs"),
         persist_state="session",
     )
@@ -73,7 +74,7 @@ def choose(ground: Ground) -> Course:
         "Epochs of the last",
         1,
         _MOST_EPOCHS,
-        usual,
+        usual.last_epochs,
         key=widget_key("last"),
         persist_state="session",
     )

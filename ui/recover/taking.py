@@ -46,6 +46,15 @@ def let_go() -> None:
     state.move(state.plan.as_pruned)
 
 
+def as_pruned_words(subject: str) -> str:
+    """That `subject` is about the plan as it was pruned; empty if the plan in force was not recovered."""
+    if not workspace.bench().plan.recovered:
+        return ""
+    return (
+        f"The plan in force was recovered. {subject} about it as it was pruned, with the weights as loaded."
+    )
+
+
 def history_words(plan: Plan) -> str:
     """The steps of recovery behind a plan, in words; says so if they are not kept any more."""
     try:
