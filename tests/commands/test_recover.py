@@ -9,8 +9,6 @@ import pytest
 import torch
 
 import sample_models
-from analysis.__main__ import open_source
-from analysis.commands import main
 from analysis.commands.recover import ALL
 from analysis.importance.registry import score
 from analysis.measure.quality import evaluate
@@ -24,43 +22,25 @@ NETWORK = "digits-cnn"
 CUT = ("recover", NETWORK, "--all", "0.5")
 
 
-@pytest.fixture
-def call(capsys):
-    def run(*arguments: object) -> tuple[int, str, str]:
-        capsys.readouterr()
-        try:
-            code = main(open_source, [str(argument) for argument in arguments])
-        except SystemExit as stop:
-            code = stop.code
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return run
-
-
 def accuracy(network) -> float:
     dataset = sample_models.load(NETWORK).dataset
     return float(evaluate(network, dataset.evaluation, dataset.task).correct.double().mean())
 
 
 @pytest.mark.parametrize("method", ALL)
-def test_what_is_reported_is_what_was_kept(call, tmp_path, method):
+def test_what_is_reported_is_what_was_kept(report, tmp_path, method):
     network = sample_models.load(NETWORK).network
     where = tmp_path / "plan.json"
-    code, out, err = call(
-        *CUT, "--method", method, "--epochs", 1, "--steps", 2, "--save-plan", where, "--json"
-    )
-    assert code == 0, err
-    report = json.loads(out, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+    found = report(*CUT, "--method", method, "--epochs", 1, "--steps", 2, "--save-plan", where)
     plan = from_json(where.read_text())
     assert plan.as_pruned == uniform_plan(network, "l1", "channel", 0.5)
     kept = keep_here().get(plan.recovered)
     assert [step.method for step in kept.steps] == [method]
     now = accuracy(restore(network, kept))
     was = accuracy(prune(network, plan.as_pruned, score(network, "l1")))
-    assert report["quality"]["accuracy"]["value"] == pytest.approx(now)
-    assert report["pruned"]["value"] == pytest.approx(was)
-    (step,) = report["recovered"]
+    assert found["quality"]["accuracy"]["value"] == pytest.approx(now)
+    assert found["pruned"]["value"] == pytest.approx(was)
+    (step,) = found["recovered"]
     assert step["change"]["value"] == pytest.approx(now - was) and step["seconds"] > 0
     assert step["per_second"] == pytest.approx(step["change"]["value"] / step["seconds"])
 

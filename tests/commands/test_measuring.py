@@ -1,6 +1,5 @@
 """The command line: reports, refusals in one line, stdout for the report alone."""
 
-import json
 import math
 import subprocess
 import sys
@@ -12,8 +11,6 @@ import pytest
 import torch
 
 import sample_models
-from analysis.__main__ import open_source
-from analysis.commands import main
 from analysis.pruning.plan import Pick, Plan, make_plan, repick
 from analysis.pruning.plan_json import to_json
 
@@ -21,33 +18,7 @@ KEYS = {
     "network", "task", "images", "quality", "parameters", "connections", "nonzero_connections", "macs",
     "bytes", "layers", "groups",
 }  # fmt: skip
-ROOT = Path(__file__).parent.parent
-
-
-@pytest.fixture
-def call(capsys):
-    """Run a command in process: exit code, stdout, stderr."""
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        capsys.readouterr()
-        try:
-            code = main(open_source, [str(argument) for argument in arguments])
-        except SystemExit as stop:
-            code = stop.code
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return run
-
-
-@pytest.fixture
-def report(call):
-    def run(*arguments: object) -> dict:
-        code, out, err = call(*arguments, "--json")
-        assert code == 0, err
-        return json.loads(out, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
-
-    return run
+ROOT = Path(__file__).parents[2]
 
 
 def _assert_refused(result: tuple[int, str, str], *words: str) -> None:

@@ -1,42 +1,15 @@
 """``python -m analysis allocate``: what it reports is what the engine finds, and what it saves can be measured."""
 
-import json
-
 import numpy as np
 import pytest
 
 import sample_models
 from analysis.__main__ import open_source
 from analysis.allocation.registry import METHODS
-from analysis.commands import main
 from analysis.measure.cost import cost
 from analysis.pruning.plan_json import from_json
 
 QUICK = ("allocate", "auto-mpg-mlp", "--goal", "macs=0.5")
-
-
-@pytest.fixture
-def call(capsys):
-    def run(*arguments: object) -> tuple[int, str, str]:
-        capsys.readouterr()
-        try:
-            code = main(open_source, [str(argument) for argument in arguments])
-        except SystemExit as stop:
-            code = stop.code
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return run
-
-
-@pytest.fixture
-def report(call):
-    def run(*arguments: object) -> dict:
-        code, out, err = call(*arguments, "--json")
-        assert code == 0, err
-        return json.loads(out, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
-
-    return run
 
 
 def test_the_greedy_plan_is_proposed_measured_and_saved(report, tmp_path):
