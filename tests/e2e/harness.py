@@ -53,6 +53,7 @@ def server(*, history: Path | None = None, settings: Mapping[str, str] | None = 
     environment = {**os.environ, "OMP_NUM_THREADS": "1", **(settings or {})}
     environment["PRUNESCOPE_DATABASE_URL"] = f"sqlite:///{database}"
     environment["PRUNESCOPE_UPLOADS"] = f"{folder.name}/uploads"
+    environment["PRUNESCOPE_RECOVERED"] = f"{folder.name}/recovered"
     process = subprocess.Popen(
         command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT
     )

@@ -15,11 +15,17 @@ from playwright.sync_api import Browser, Page
 import sample_models
 from tests.e2e.harness import ROOT, browser, choose_view, is_outside, server, settle
 
-PAGES = ("model", "open", "weights", "importance", "prune", "compare", "forgotten", "layers", "channel")
+PAGES = (
+    "model", "open", "weights", "importance", "prune", "allocate", "recover", "compare", "forgotten", "layers", "channel",
+)  # fmt: skip
 README = (
     ("fashion-resnet", "light", ("model", "importance", "layers-topology")),
-    ("fashion-lenet", "light", ("weights", "prune", "compare-over-ratios", "channel")),
-    ("fashion-lenet", "dark", ("compare", "forgotten-confidence")),
+    (
+        "fashion-lenet",
+        "light",
+        ("weights", "prune", "allocate", "recover-gradually", "compare-over-ratios", "channel"),
+    ),
+    ("fashion-lenet", "dark", ("recover", "compare", "forgotten-confidence")),
 )
 WIDTH, HEIGHT = 1280, 800
 
@@ -58,7 +64,7 @@ def tour(
         for view in _views(page):
             if view is not None:
                 choose_view(page, view)
-                _begin(page)
+            _begin(page)
             picture = name if view is None else f"{name}-{'-'.join(view.lower().split())}"
             alerts = page.locator("[data-testid='stException'], [data-testid='stAlertContentError']").all()
             problems += [f"{network} {picture} {theme}: {alert.inner_text()}" for alert in alerts]
@@ -78,10 +84,10 @@ def _views(page: Page) -> list[str | None]:
 
 def _begin(page: Page) -> None:
     """Begin the study of a view that waits for it, and let it come to its end."""
-    start = page.get_by_test_id("stMain").get_by_test_id("stBaseButton-primary")
-    if start.count():
+    start = page.get_by_test_id("stMain").locator("[class*='st-key-start']").get_by_role("button")
+    while start.count():
         start.first.click()
-        settle(page, timeout=300)
+        settle(page, timeout=600)
 
 
 def _prune_a_little(page: Page) -> None:
