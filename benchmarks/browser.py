@@ -57,8 +57,8 @@ def rows(network: str, images: int) -> list[Row]:
     """All figures that need a browser."""
     conditions = f"{network}, {images:,} images, server and browser on the same 2 cores"
     with server() as running, browser() as chromium:
-        page = _open(chromium, running, network, images)
-        waits, same_frame = _drag_often(page, MOVES)
+        page = open_prune(chromium, running, network, images)
+        waits, same_frame = drag_often(page, MOVES)
         memory = _memory_of_sessions(chromium, running, network, images)
     with server() as running, browser() as chromium:
         busy = _beside_a_sweep(chromium, running, network, images)
@@ -66,23 +66,23 @@ def rows(network: str, images: int) -> list[Row]:
         frames = _frames_of_many(chromium)
     return [
         at_most(
-            f"{network}: pointer release to a measured number, p95", _p95(waits), "ms", 400,
+            f"{network}: pointer release to a measured number, p95", p95(waits), "ms", 400,
             f"{conditions}, {len(waits)} moves, median {statistics.median(waits):.0f} ms",
         ),
         at_least(f"{network}: inputs with an estimate in the same frame", 100 * same_frame, "%", 100, conditions),
         at_most(
-            f"{network}: the same while another browser sweeps, p95", _p95(busy), "ms", 1000,
+            f"{network}: the same while another browser sweeps, p95", p95(busy), "ms", 1000,
             f"{conditions}, {len(busy)} moves, median {statistics.median(busy):.0f} ms",
         ),
         at_most(f"{network}: memory of one more session", memory, "MB", 40, f"{SESSIONS} more sessions, VmRSS"),
         at_least(
             f"{MANY} targets: frames a second while dragging", 1000 / statistics.mean(frames), "1/s", 58,
-            f"software rendering, {len(frames)} frames, p95 {_p95(frames):.1f} ms, a 60 Hz clock",
+            f"software rendering, {len(frames)} frames, p95 {p95(frames):.1f} ms, a 60 Hz clock",
         ),
     ]  # fmt: skip
 
 
-def _open(chromium: Browser, running: Server, network: str, images: int, *, sweep: bool = True) -> Page:
+def open_prune(chromium: Browser, running: Server, network: str, images: int, *, sweep: bool = True) -> Page:
     """A page of its own on the Prune page; the first one of a server also waits for its sweep."""
     page = chromium.new_context(viewport={"width": 1280, "height": 900}).new_page()
     page.goto(f"{running.url}/prune?network={network}")
@@ -95,7 +95,7 @@ def _open(chromium: Browser, running: Server, network: str, images: int, *, swee
     return page
 
 
-def _drag_often(page: Page, times: int) -> tuple[list[float], float]:
+def drag_often(page: Page, times: int) -> tuple[list[float], float]:
     """Milliseconds from release to a measured number, and the share of inputs with an estimate at once."""
     draw = random.Random(0)
     page.locator(".pc").evaluate(_WATCH)
@@ -125,11 +125,11 @@ def _memory_of_sessions(chromium: Browser, running: Server, network: str, images
     """Megabytes of the server for each further session on a network that is open already."""
     before = _resident(running)
     for _ in range(SESSIONS):
-        _drag_often(_open(chromium, running, network, images, sweep=False), 2)
+        drag_often(open_prune(chromium, running, network, images, sweep=False), 2)
     return (_resident(running) - before) / SESSIONS / 1e6
 
 
-def _p95(values: list[float]) -> float:
+def p95(values: list[float]) -> float:
     return statistics.quantiles(values, n=20)[-1]
 
 
@@ -140,7 +140,7 @@ def _resident(running: Server) -> float:
 
 def _beside_a_sweep(chromium: Browser, running: Server, network: str, images: int) -> list[float]:
     """Drag in one browser while another one sweeps, again and again under other criteria."""
-    dragging = _open(chromium, running, network, images)
+    dragging = open_prune(chromium, running, network, images)
     sweeping = chromium.new_context(viewport={"width": 1280, "height": 900}).new_page()
     sweeping.goto(f"{running.url}/prune?network={network}")
     settle(sweeping)
@@ -149,7 +149,7 @@ def _beside_a_sweep(chromium: Browser, running: Server, network: str, images: in
         sweeping.get_by_role("combobox", name="Criterion").click()
         sweeping.get_by_role("option", name=criterion, exact=True).click()
         sweeping.get_by_text("Cancel").wait_for(timeout=20_000)
-        waits += _drag_often(dragging, 7)[0]
+        waits += drag_often(dragging, 7)[0]
     return waits
 
 

@@ -10,6 +10,7 @@ from analysis.inside.channel import find
 from analysis.pruning.selection import silent_outputs
 from ui import computed, figures, frame, theme, workspace
 from ui.channel import channel_figures
+from ui.recover import taking
 
 
 def _cell_caption(whole_channels: bool, dimensions: int) -> str:
@@ -40,7 +41,8 @@ frame.heading(
     "Importance",
     "What each part of the network is worth, by a criterion of your choice. Faint cells and short bars are the first to go.",
 )
-
+if note := taking.as_pruned_words("This page is"):
+    st.caption(note)
 fitting = [c.name for c in CRITERIA.values() if suits(c, network)]
 controls = st.columns([2, 2, 1], vertical_alignment="bottom")
 name = controls[0].selectbox(

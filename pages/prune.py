@@ -8,13 +8,14 @@ from analysis.importance import CRITERIA
 from analysis.pruning.plan_json import to_json
 from ui import computed, frame, live_console, moves, prune_controls, prune_results, theme, workspace
 from ui.bench import dense_plan
+from ui.recover import taking
 
 network = workspace.network()
 palette = theme.palette()
 frame.heading(
     "Prune",
     "Drag a slider: the estimate follows at once, the measured number right behind it, with an interval that "
-    "narrows until it is exact. Nothing is retrained, so large cuts cost much.",
+    "narrows until it is exact. What a cut takes, Recover may bring back.",
 )
 
 prune_controls.choices()
@@ -28,6 +29,11 @@ if not moves.carry_over():
 with st.spinner("Measuring the dense network…"):
     dense = workspace.measured(dense_plan(network.name))
 prune_controls.sensitivity()
+if state.plan.recovered:
+    st.info(
+        f"These numbers are of the recovered network ({taking.history_words(state.plan)}). A move of a slider begins again "
+        "at the weights as loaded; Undo comes back here."
+    )
 live_console.draw()
 
 with st.spinner("Measuring…"):

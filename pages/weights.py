@@ -6,6 +6,7 @@ import streamlit as st
 from analysis import weights
 from analysis.pruning.selection import ratio_below, threshold_at
 from ui import computed, figures, frame, library, theme, workspace
+from ui.recover import taking
 
 network, plan = workspace.network(), workspace.bench().plan
 palette = theme.palette()
@@ -17,6 +18,8 @@ frame.heading(
     "How each layer's weights are spread. Where most of them crowd around zero, there is something to remove.",
 )
 
+if note := taking.as_pruned_words("This page is"):
+    st.caption(note)
 one, every, table, siblings = st.tabs(["One layer", "All layers", "Statistics", "Siblings"])
 
 with one:

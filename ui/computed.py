@@ -12,6 +12,7 @@ from threading import RLock
 from cachetools import LRUCache, cached
 from torch import Tensor
 
+from analysis.allocation.repaired_curves import repair
 from analysis.datasets import Split
 from analysis.explain import estimates
 from analysis.explain.attribution import Attribution
@@ -20,7 +21,7 @@ from analysis.importance import Scores, score
 from analysis.live import Gauge, Run
 from analysis.measure import Measurement, measure
 from analysis.network import Network
-from analysis.pruning.plan import Granularity, Pick, Plan
+from analysis.pruning.plan import Granularity, Pick, Plan, targets, uniform_plan
 from analysis.pruning.prune import prune
 from analysis.pruning.selection import Selection, removed_weights, select
 from analysis.recovery import defaults, distil
@@ -121,6 +122,17 @@ def hint_layers(plan: Plan) -> tuple[str, ...]:
 def epoch_seconds(plan: Plan, recipe: Recipe, distillation: Distillation | None) -> float:
     """How long an epoch of training takes a plan's network, from a few steps."""
     return defaults.seconds_per_epoch(beginning(plan), recipe, distillation)
+
+
+@cached(LRUCache(16), lock=RLock())
+def repair_seconds(name: str) -> float:
+    """About how long the usual repair of a pruned network takes: of one of which half of every target is gone."""
+    network = library.load(name).network
+    granularity: Granularity = "channel" if targets(network, "channel") else "weight"
+    ready = beginning(uniform_plan(network, "l1", granularity, 0.5))
+    start = time.perf_counter()
+    repair(ready)
+    return time.perf_counter() - start
 
 
 @cached(LRUCache(8), lock=RLock())

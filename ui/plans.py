@@ -28,6 +28,11 @@ def set_ratios(ratios: Mapping[str, float], *, hand: str | None = None, gesture:
         ratios = rounded(workspace.network(), ratios, multiple, _gone_by_hand(state))
     plan = recut(state.plan, workspace.network(), state.criterion, state.granularity, ratios)
     check_left(plan)
+    if state.plan.recovered and plan != state.plan:
+        workspace.notice(
+            "What recovery had brought back belonged to the plan before: this one is as it was pruned. Undo goes back, "
+            "Recover begins anew."
+        )
     state.move(plan, hand=hand, gesture=gesture)
 
 

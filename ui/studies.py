@@ -18,6 +18,7 @@ from cachetools import LRUCache
 
 from analysis.jobs import JobStatus
 from analysis.pruning.plan import Plan
+from analysis.recovery.keep import keep_here
 from analysis.units import Message, digest, make_request, once, with_known
 from ui import computed, job_list, library, services, theme, workspace
 
@@ -74,7 +75,17 @@ class Study:
 
 def parts(study: Study) -> list[Message]:
     """What is known already, in the order it was found."""
-    return once(study.kind, [part for part in _kept(study) if _END not in part])
+    return _standing(study.kind, _kept(study))
+
+
+def _standing(kind: str, found: Sequence[Message]) -> list[Message]:
+    """Parts, each once, without those whose recovered weights are not kept any more: these can be found again."""
+    here = [part for part in found if _END not in part and _is_kept(part)]
+    return once(kind, here)
+
+
+def _is_kept(part: Message) -> bool:
+    return not part.get("recovered") or keep_here().holds(part["recovered"])
 
 
 def is_complete(study: Study) -> bool:
@@ -95,7 +106,7 @@ def start(study: Study) -> None:
     known = services.store().findings if study.keep == "store" else _remembered
 
     def found() -> list[Message]:
-        return once(study.kind, [part for part in known(about) if _END not in part])
+        return _standing(study.kind, known(about))
 
     services.jobs().submit(
         workspace.history(),

@@ -90,16 +90,16 @@ def choose_among(names: Sequence[str]) -> None:
         st.session_state[NETWORK] = asked  # also carries it over a page switch
 
 
-def note_brought(name: str, gone: tuple[str, ...]) -> None:
-    """Choose a network that was just brought, from the next run on; `gone` had to make room for it."""
+def note_brought(name: str, gone: tuple[str, ...], *, grown: bool = False) -> None:
+    """Choose a network that was just brought, or grown here, from the next run on; `gone` had to make room for it."""
     st.session_state[_NEXT] = name
-    st.session_state[_BROUGHT] = (name, gone)
+    st.session_state[_BROUGHT] = (name, gone, grown)
 
 
-def just_brought() -> tuple[str, ...] | None:
-    """If the chosen network is the one brought last: the names of those that made room for it."""
-    name, gone = st.session_state.get(_BROUGHT, (None, ()))
-    return gone if name == network_name() else None
+def just_brought(*, grown: bool = False) -> tuple[str, ...] | None:
+    """If the chosen network is the one brought (or grown here) last: the names of those that made room for it."""
+    name, gone, was_grown = st.session_state.get(_BROUGHT, (None, (), False))
+    return gone if (name, was_grown) == (network_name(), grown) else None
 
 
 def title() -> str:

@@ -54,9 +54,9 @@ def add_arguments(command: argparse.ArgumentParser, name: str) -> None:
         "--cap", type=share, default=CAP, metavar="RATIO", help=f"no target loses more (default {CAP:g})"
     )
     command.add_argument(
-        "--repair", action="store_true",
-        help="measure sensitivities and proposals after a quick repair, which says better what recovery cannot bring back; "
-        "the plan names the repaired weights",
+        "--as-cut", action="store_true",
+        help="measure right after the cut; without it sensitivities and proposals are measured after a quick repair (a quality "
+        "to keep is always one as cut), and the plan names the repaired weights",
     )  # fmt: skip
     command.add_argument(
         "--recover",
@@ -80,7 +80,13 @@ def run(open_source: Open, options: argparse.Namespace) -> tuple[dict[str, Any],
     network, dataset = source.network, source.dataset
     case = Case(network, dataset, dataset.evaluation, Plan(network.name, criterion))
     wanted = proposals.parameters(
-        goal, granularity, criterion, methods, order=options.order, cap=options.cap, repaired=options.repair
+        goal,
+        granularity,
+        criterion,
+        methods,
+        order=options.order,
+        cap=options.cap,
+        repaired=goal.about.is_cost and not options.as_cut,
     )
     progress(f"proposing plans with {goal.words()}")
     parts = list(proposals.run(case, wanted, [], lambda share: None))

@@ -108,7 +108,9 @@ def add_arguments(command: argparse.ArgumentParser, name: str) -> None:
     course.add_argument(
         "--stop-below", type=float, metavar="METRIC", help="on held-out examples, from 0 to 1 for accuracy"
     )
-    command.add_argument("-o", "--output", type=file_to_write(".pt2"), metavar="OUT.pt2")
+    command.add_argument(
+        "-o", "--output", type=file_to_write(".pt2"), metavar="OUT.pt2", help="save the recovered network"
+    )
     command.add_argument(
         "--save-plan", type=file_to_write(".json"), metavar="PLAN.json",
         help="the plan, which names the recovered weights; they are kept on this machine",
@@ -143,6 +145,7 @@ def run(open_source: Open, options: argparse.Namespace) -> tuple[dict[str, Any],
         gains.append(_Gain(method, headline_change(after, before), spent))
         steps.append(Step(method, settings, spent))
         before = after
+    size = written(options.output, lambda: save_pt2(at.network, options.output)) if options.output else 0
     plan = replace(plan, recovered=case.keep(at.network, at.selection, *steps))
     found = Measured(
         network, plan, at.network, dense, measure(at.network, case.split, before.task, dense=dense)
@@ -152,7 +155,7 @@ def run(open_source: Open, options: argparse.Namespace) -> tuple[dict[str, Any],
     report["recovered"] = [_entry(gain) for gain in gains]
     if options.output:
         report["file"] = str(options.output)
-        report["file_bytes"] = written(options.output, lambda: save_pt2(at.network, options.output))
+        report["file_bytes"] = size
     if options.save_plan:
         text = to_json(plan)
         report["plan_file"] = str(options.save_plan)

@@ -27,13 +27,16 @@ _COURSE_STEPS = 8
 _TRIED = 500  # examples on which an augmentation is tried
 _BORNE = 0.02  # of the headline metric: what a dense network may lose to it
 _TIMED = 3  # batches
+_NEAR = 0.05  # of the headline metric below the dense network's
+_GENTLE = 0.1  # of the learning rate
 
 
 def recipe_for(pruned: Pruned) -> Recipe:
     """A recipe to begin with.
 
     Networks with BatchNorm that tell classes apart take large steps: SGD with momentum. All others get AdamW,
-    whose steps do not depend on how large the loss is. About as many steps whatever the number of examples, and
+    whose steps do not depend on how large the loss is. A network that is near the dense one already takes small
+    steps: large ones would first undo what a repair has done. About as many steps whatever the number of examples, and
     the augmentations that the dense network bears.
     """
     steps = -(-len(pruned.fit) // _BATCH)
@@ -41,9 +44,19 @@ def recipe_for(pruned: Pruned) -> Recipe:
     epochs = max(least, min(most, round(_STEPS / steps)))
     norms = any(isinstance(module, BATCH_NORM_TYPES) for _, module in called_modules(pruned.network.module))
     recipe = Recipe(epochs, batch=_BATCH, augmentation=bearable(pruned))
-    if norms and pruned.task.is_classification:
-        return recipe
-    return replace(recipe, optimiser="adamw", learning_rate=3e-3)
+    if not (norms and pruned.task.is_classification):
+        recipe = replace(recipe, optimiser="adamw", learning_rate=3e-3)
+    return replace(recipe, learning_rate=_GENTLE * recipe.learning_rate) if _is_near(pruned) else recipe
+
+
+def _is_near(pruned: Pruned) -> bool:
+    """True if the network is almost as good as the dense one on the held-out examples, be it whole or repaired."""
+    if pruned.network is pruned.dense:
+        return False  # where gradual pruning begins: the cuts are yet to come
+    dense, now = (
+        _headline(network, pruned.validation, pruned.task) for network in (pruned.dense, pruned.network)
+    )
+    return now >= dense - _NEAR
 
 
 def course_for(recipe: Recipe) -> Course:

@@ -23,6 +23,8 @@ MIB = "PRUNESCOPE_RECOVERED_MIB"
 _DEFAULT_FOLDER = Path(__file__).parents[2] / "data" / "recovered"
 _DEFAULT_MIB = 4000
 _SUFFIX = ".safetensors"
+_KEPT = re.compile("[0-9a-f]{64}" + re.escape(_SUFFIX))
+_UNFINISHED = ".new-"
 _DAY = 86_400.0
 
 
@@ -59,9 +61,12 @@ class Keep:
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._make_room(len(data))
-            fresh = self.folder / f".new-{secrets.token_hex(8)}"
-            fresh.write_bytes(data)
-            fresh.replace(place)
+            fresh = self.folder / f"{_UNFINISHED}{secrets.token_hex(8)}"
+            try:
+                fresh.write_bytes(data)
+                fresh.replace(place)
+            finally:
+                fresh.unlink(missing_ok=True)
         except OSError as error:
             raise KeepError(
                 f"The recovered weights cannot be kept ({error.strerror or error}). Whoever runs this server can "
@@ -102,7 +107,15 @@ class Keep:
         return self.folder / (digest + _SUFFIX)
 
     def _make_room(self, size: int) -> None:
-        files = [(file.stat().st_mtime, file.stat().st_size, file) for file in self.folder.iterdir()]
+        """Delete what is over the limit, and writing that a crash cut short; other files are not ours."""
+        files = []
+        for file in self.folder.iterdir():
+            with suppress(FileNotFoundError):  # another process may have renamed or deleted it
+                known = file.stat()
+                if _KEPT.fullmatch(file.name):
+                    files.append((known.st_mtime, known.st_size, file))
+                elif file.name.startswith(_UNFINISHED) and time.time() - known.st_mtime > _DAY:
+                    file.unlink()
         held = size + sum(bytes_ for _, bytes_, _ in files)
         for used, bytes_, file in sorted(files):
             if held <= self.limit or time.time() - used < _DAY:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -61,6 +62,35 @@ def test_the_longest_unused_go_first_but_nothing_of_today(tmp_path):
     kept.get(digests[1])  # used now
     kept.put(weights(9.0, 1000))
     assert [kept.holds(digest) for digest in digests] == [False, True, False]
+
+
+def test_what_is_not_ours_is_left_alone_and_a_crash_leaves_nothing_for_long(tmp_path, monkeypatch):
+    thesis, folder, half = tmp_path / "thesis.txt", tmp_path / "old", tmp_path / ".new-0123"
+    thesis.write_text("x" * 10_000)
+    folder.mkdir()
+    half.write_bytes(b"half")
+    for one in (thesis, folder, half):
+        os.utime(one, (0, 0))
+    kept = Keep(tmp_path, limit=1)
+    kept.put(weights(1.0))
+    assert thesis.exists() and folder.exists() and not half.exists()
+
+    def full(self: Path, data: bytes) -> int:
+        self.touch()
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(KeepError, match="No space left"):
+        kept.put(weights(2.0))
+    assert not list(tmp_path.glob(".new-*")), "a full disk is not filled further"
+
+
+def test_a_file_that_another_process_renames_meanwhile_is_no_error(tmp_path, monkeypatch):
+    kept = Keep(tmp_path)
+    kept.put(weights(1.0))
+    real = Path.iterdir
+    monkeypatch.setattr(Path, "iterdir", lambda self: iter([*real(self), self / ".new-gone"]))
+    assert kept.holds(kept.put(weights(2.0)))
 
 
 def test_a_folder_that_cannot_be_written(tmp_path):

@@ -18,6 +18,7 @@ from analysis.allocation.registry import METHODS
 from analysis.allocation.repaired_curves import usual_repair
 from analysis.importance import CRITERIA, suits
 from analysis.pruning.plan import GRANULARITIES, Granularity, targets
+from analysis.recovery.pruned import LEAST
 from analysis.sensitivity import COARSE, FINE, Sensitivity, curves_of, missing_ratios, rankable
 from ui import computed, services, theme, workspace
 
@@ -196,6 +197,12 @@ def cuts() -> tuple[Granularity, str, float]:
 def _repaired(goal: Goal) -> bool:
     """Whether cuts are repaired before they are measured; a quality to keep is one as cut."""
     repair = usual_repair(workspace.network())
+    calibration = len(workspace.opened().dataset.calibration)
+    if calibration < LEAST:
+        st.caption(
+            f"Measured as cut: a quick repair learns from calibration examples, and there are {calibration:,}."
+        )
+        return False
     chosen = st.toggle(
         "Measure after a quick repair", True, key="allocate:repaired", persist_state="session",
         disabled=not goal.about.is_cost,

@@ -58,12 +58,20 @@ def _choose(trials: Mapping[Plan, Trial]) -> list[Plan]:
     metric = workspace.opened().dataset.task.headline
     known = list(trials)
     numbers = st.multiselect(
-        "Plans", range(len(known)), default=list(range(len(known)))[-_AT_FIRST:], max_selections=_AT_ONCE,
+        "Plans", range(len(known)), default=_different(known)[-_AT_FIRST:], max_selections=_AT_ONCE,
         format_func=lambda i: f"{_name(i)}: {plan_words(known[i], trials[known[i]].measurement, metric)}",
         key=f"combine:plans:{workspace.network_name()}:{len(known)}",
         help="All plans that were measured in this session on the examples chosen now.",
     )  # fmt: skip
     return [known[i] for i in numbers]
+
+
+def _different(plans: Sequence[Plan]) -> list[int]:
+    """The first of each that cuts the same, whatever recovery made of it."""
+    found: dict[Plan, int] = {}
+    for number, plan in enumerate(plans):
+        found.setdefault(plan.as_pruned, number)
+    return list(found.values())
 
 
 def _name(number: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -21,6 +22,8 @@ from ui.allocate import asking, proposal_figures
 from ui.allocate.asking import Asked
 
 _EPOCHS = 3
+_START_SECONDS = 6.0  # a worker takes until its first measurement
+_MEASURED = 3  # passes that quality and cost of a proposal take, about
 _PASSES = 4  # forward passes of a compiled network that an example costs in training, about
 
 
@@ -61,14 +64,17 @@ def _study(asked: Asked) -> studies.Study:
 
 
 def _sentence(asked: Asked) -> str:
-    missing = asking.missing_points(asked)
-    seconds = computed.pass_seconds(workspace.network_name(), workspace.image_count())
-    words = f"Makes a plan by each of {len(asked.methods)} methods and measures it on {workspace.image_count():,} examples."
-    if not missing:
-        return words
+    points, methods = asking.missing_points(asked), len(asked.methods)
+    images = workspace.image_count()
+    each = computed.pass_seconds(workspace.network_name(), images)
+    repair = computed.repair_seconds(workspace.network_name()) if asked.repaired else 0.0
+    first = (
+        f"First measures the sensitivity of every target, up to {points:,} measurements. " if points else ""
+    )
+    seconds = _START_SECONDS + (points + _MEASURED * methods) * (each + repair)
     return (
-        f"First measures the sensitivity of every target, up to {missing:,} measurements "
-        f"({theme.duration(missing * seconds)} at most). {words}"
+        f"{first}Makes a plan by each of {methods} methods and measures it on {images:,} "
+        f"{workspace.opened().dataset.noun}: {theme.duration(seconds)}."
     )
 
 
@@ -92,7 +98,7 @@ def _found(parts: Sequence[Message], asked: Asked) -> None:
         _chart(made, dense.quality.value, asked, {})
         st.caption(
             f"One row a method. Left: what each keeps, with its 95% interval; the short line is what the sensitivity curves "
-            f"had estimated, dotted is the dense network. Right: what is left of the cost; dashed is what was asked for. "
+            f"had estimated, dotted is the dense network. Right: what is left of the cost. Dashed is what was asked for. "
             f"{_best_words(made, asked)}"
         )
         st.dataframe([_row(found) for found in made], hide_index=True)
@@ -107,25 +113,32 @@ def _found(parts: Sequence[Message], asked: Asked) -> None:
             f"Share of each target's {asked.granularity}s that goes, in percent, targets from the input on. Rows in which "
             "the columns differ are what the methods disagree about."
         )
-        _to_console(made)
+        _to_console(made, asked)
 
 
 def _best_words(made: Sequence[Measured], asked: Asked) -> str:
     """Which proposal answers the goal best, and how sure that is."""
     metric = workspace.opened().dataset.task.headline
-    measured = {METHODS[found.method].label: found.appraisal for found in made if found.appraisal is not None}
-    cost = _cost(asked)
+    best, cost = _best(made, asked), _cost(asked)
+    name = METHODS[best.method].label
+    assert best.appraisal is not None
     if not asked.goal.about.is_cost:
-        name = min(measured, key=lambda name: measured[name].shares[cost])
         return (
-            f"{name} costs least: {100 * measured[name].shares[cost]:.1f}% of the {in_words(cost)} are left."
+            f"{name} costs least: {100 * best.appraisal.shares[cost]:.1f}% of the {in_words(cost)} are left."
         )
-    name = max(measured, key=lambda name: measured[name].quality.value)
-    quality = measured[name].quality
+    quality = best.appraisal.quality
     return (
         f"{name} keeps most: {theme.number(quality.value, metric)} (95% interval {theme.interval(quality, metric)}). "
         "Rows whose intervals overlap may be in another order on other examples."
     )
+
+
+def _best(made: Sequence[Measured], asked: Asked) -> Measured:
+    """The proposal that keeps most, or, for a quality to keep, that costs least."""
+    if asked.goal.about.is_cost:
+        return max(made, key=lambda found: found.appraisal.quality.value if found.appraisal else -math.inf)
+    cost = _cost(asked)
+    return min(made, key=lambda found: found.appraisal.shares[cost] if found.appraisal else math.inf)
 
 
 def _cost(asked: Asked) -> str:
@@ -171,18 +184,19 @@ def _row(found: Measured) -> dict[str, Any]:
         "nonzero connections": theme.count(measured.costs["connections"]),
         "best encoding": theme.bytes_text(measured.costs["best-bytes"]),
         "latency": f"{measured.costs['latency']:.2f} ms ({measured.shares['latency']:.0%})",
-        "found in": f"{made.seconds:.2g} s, {made.looks} looks",
     }
 
 
-def _to_console(made: Sequence[Measured]) -> None:
+def _to_console(made: Sequence[Measured], asked: Asked) -> None:
     by_name = {found.name: found for found in made}
+    best = _best(made, asked)
     left, right = st.columns([2, 3], vertical_alignment="bottom")
     name = left.selectbox(
         "Proposal",
         list(by_name),
+        index=list(by_name).index(best.name),
         format_func=lambda n: METHODS[by_name[n].method].label,
-        key="allocate:chosen",
+        key=f"allocate:chosen:{best.name}",
     )
     proposal = by_name[name].proposal
     assert proposal is not None

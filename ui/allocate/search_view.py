@@ -150,7 +150,9 @@ def _found(parts: Sequence[Message], asked: Asked, study: studies.Study) -> None
         )
         early = sum(not trial.is_exact for trial in tried)
         st.caption(
-            "Up and to the left is better. The line joins the plans that no other beats: its points were measured on all "
+            "Up and to the left is better. All plans are measured right after the cut, without the repair that proposals may "
+            "have had: what is lost here may come back. The line joins the plans that no other beats: its points were measured "
+            "on all "
             f"{workspace.image_count():,} {workspace.opened().dataset.noun}. {_early_words(early, len(tried))}"
             "The front is the best of many on these same examples, so on others expect a little less. Click a point to "
             "look at its plan."

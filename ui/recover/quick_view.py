@@ -17,6 +17,7 @@ from analysis.units.quick import Repair, from_data
 from ui import comparison, figures, studies, theme, workspace
 from ui.recover import quick_figures, taking
 
+_TELLING = 0.05  # seconds; what takes less is not worth dividing by
 _WIDTHS = [3.6, 1.7, 3.5, 1.2, 1.9, 1.4]  # of the table's columns
 
 
@@ -98,10 +99,14 @@ def _table(found: Sequence[Repair], ranked: Sequence[Gain], plan: Plan, metric: 
             f"{theme.delta(gain.change.value, metric)} :gray[({_interval(gain.change, metric)})]"
         )
         columns[3].markdown(f"{gain.seconds:.2f}")
-        columns[4].markdown(f"{scale * gain.per_second:+.3g}")
+        columns[4].markdown(f"{scale * gain.per_second:+.3g}" if gain.seconds >= _TELLING else "–")
         with columns[5]:
             recovered = taking.recovered(plan, digests[gain.methods])
-            taking.use_button(recovered, f"repair:{'+'.join(gain.methods)}")
+            taking.use_button(
+                recovered,
+                f"repair:{'+'.join(gain.methods)}",
+                is_best=gain is ranked[0] and gain.change.value > 0,
+            )
     st.caption(
         "Seconds are those of the method alone, without the measuring. Using one puts the recovered network in force on "
         "every page; the plan's cuts stay the same."

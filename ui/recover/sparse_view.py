@@ -29,7 +29,7 @@ def sparse() -> None:
         "Before anything is cut, the dense network is trained on, and pays for each weight or channel that is not zero. "
         "What comes out is a network of its own, which every page can look at and prune."
     )
-    if (gone := workspace.just_brought()) is not None:
+    if (gone := workspace.just_brought(grown=True)) is not None:
         _added(gone)
     if len(calibration) < LEAST:
         st.info(
@@ -221,7 +221,7 @@ def _keep(stage: Stage, penalty: Penalty) -> None:
     except PrunescopeError as error:
         st.error(theme.plain(str(error)))
         return
-    workspace.note_brought(opened.network.name, gone)
+    workspace.note_brought(opened.network.name, gone, grown=True)
     st.rerun()
 
 

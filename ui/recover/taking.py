@@ -13,14 +13,14 @@ from analysis.recovery.recovered import Step
 from ui import theme, workspace
 
 
-def use_button(plan: Plan, key: str, *, label: str = "Use it") -> None:
+def use_button(plan: Plan, key: str, *, label: str = "Use it", is_best: bool = True) -> None:
     """A button that puts a recovered plan in force; it says so if that plan is in force already.
 
     The whole page is drawn anew, as the sidebar shows the plan in force and findings stand in a fragment.
     """
     if plan == workspace.bench().plan:
         st.button("In use", key=key, disabled=True)
-    elif st.button(label, key=key, type="primary"):
+    elif st.button(label, key=key, type="primary" if is_best else "secondary"):
         use(plan)
         st.rerun()
 

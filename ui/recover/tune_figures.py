@@ -9,6 +9,8 @@ from analysis.units.fine_tune import Curves
 from ui.figures import base
 from ui.theme import Palette
 
+_EDGE = 0.03  # of the axis beyond its ends, so that no marker is cut
+
 
 def losses(curves: Curves, epochs: int, palette: Palette, *, minimised: str, judged: str) -> go.Figure:
     """What is minimised on the training examples, and the task's loss on the validation examples, by epoch.
@@ -31,7 +33,7 @@ def losses(curves: Curves, epochs: int, palette: Palette, *, minimised: str, jud
             marker={"color": colour, "symbol": symbol, "size": 6},
             hovertemplate=f"{name}<br>epoch %{{x}}<br>%{{y:.4g}}<extra></extra>",
         )
-    figure.update_xaxes(range=[-0.3, epochs + 0.3], tickformat="d")
+    figure.update_xaxes(range=[-_EDGE * epochs, (1 + _EDGE) * epochs], tickformat="d")
     figure.update_yaxes(rangemode="tozero")
     return figure
 
@@ -84,5 +86,5 @@ def progress(curves: Curves, epochs: int, metric: Metric, palette: Palette) -> g
         },
         hovertemplate=f"weights kept, epoch %{{x}}<br>{metric.label} %{{y:.4g}}<extra></extra>",
     )
-    figure.update_xaxes(range=[-0.3, epochs + 0.3], tickformat="d")
+    figure.update_xaxes(range=[-_EDGE * epochs, (1 + _EDGE) * epochs], tickformat="d")
     return figure
