@@ -275,7 +275,8 @@ def _fold(layer: nn.Module, norm: nn.Module) -> nn.Module:
     assert norm.running_mean is not None and norm.running_var is not None
     weight, bias = layer.weight, layer.bias
     assert isinstance(weight, Tensor) and not isinstance(bias, nn.Module)
-    scale, shift = norm.weight, norm.bias
+    scale = torch.ones_like(norm.running_var) if norm.weight is None else norm.weight  # none if not affine
+    shift = torch.zeros_like(norm.running_mean) if norm.bias is None else norm.bias
     arguments = (weight, bias, norm.running_mean, norm.running_var, norm.eps, scale, shift)
     if isinstance(layer, nn.Linear):
         new = fuse_linear_bn_weights(*arguments)

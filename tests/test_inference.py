@@ -395,3 +395,19 @@ def test_a_slow_network_is_not_timed_for_long():
     """The second batch size is a hundred times faster, and that is never found out."""
     net = network("conv")
     assert calibrate(net, examples(net, 5), clock=clock([200.0])) == IMAGES[0]
+
+
+@pytest.mark.parametrize(
+    ("layer", "norm", "features", "shape"),
+    [(nn.Linear(5, 6), nn.BatchNorm1d(6, affine=False), 6, (5,)),
+     (nn.Conv2d(2, 4, 3), nn.BatchNorm2d(4, affine=False), 36, (2, 5, 5)),
+     (nn.ConvTranspose2d(2, 4, 3), nn.BatchNorm2d(4, affine=False), 196, (2, 5, 5))],
+)  # fmt: skip
+def test_a_norm_without_scale_and_shift_is_folded(layer, norm, features, shape):
+    norm.running_mean, norm.running_var = torch.linspace(-1, 1, len(norm.running_mean)), norm.running_var * 3
+    module = Chain(layer, norm, features).eval()
+    network = load(module, shape)
+    inputs = torch.randn((9, *shape), generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        expected = module(inputs)
+    torch.testing.assert_close(answers(compile_network(network, Layout()), inputs), expected)

@@ -34,7 +34,12 @@ def share(problem: Problem, kind: str, counts: Counts) -> float:
             problem.burden(counts, "macs" if kind == "macs" else "parameters"),
             dense_value(problem.network, kind),
         )
-    return _part(VALUES[kind](pruned(problem, counts)), dense_value(problem.network, kind))
+    return share_of(pruned(problem, counts), problem.network, kind)
+
+
+def share_of(network: Network, dense: Network, kind: str) -> float:
+    """What a network has left of a cost of the dense one; of all kinds but ``latency``."""
+    return _part(VALUES[kind](network), dense_value(dense, kind))
 
 
 @lru_cache(maxsize=16)

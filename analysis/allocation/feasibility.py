@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from analysis.allocation.costs import dense_value, share
@@ -56,6 +57,12 @@ def feasibility(problem: Problem, goal: Goal) -> Feasibility:
 
 def _keeps_quality(problem: Problem, goal: Goal) -> Feasibility:
     metric, dense = problem.gauge.task.headline, problem.gauge.dense_headline
+    if math.isnan(dense):
+        return Feasibility(
+            False,
+            f"The {metric.label} of the dense network has no value on these examples, so there is none to keep. Give "
+            "examples whose targets differ, or ask for a cost.",
+        )
     has = f"The dense network has {metric.label} {number(dense, metric)} on these examples"
     if goal.value > dense:
         return Feasibility(

@@ -29,7 +29,7 @@ class Losses:
 
     def __init__(self, problem: Problem) -> None:
         dense, guess = problem.gauge.dense_headline, problem.gauge.floor
-        if dense <= guess:
+        if not dense > guess:  # nor if it has no value
             raise PrunescopeError(
                 f"{problem.network.name} is no better than guessing on these examples, so there is no quality to "
                 "weigh. Choose a method that needs no sensitivity curves, such as uniform."

@@ -67,6 +67,11 @@ class Problem:
         """How many weights or channels each free or held target has."""
         return {t: size_of(self.network, t, self.granularity) for t in (*self.limits, *self.held)}
 
+    @cached_property
+    def is_signed(self) -> bool:
+        """True if some free target has scores below 0."""
+        return any(bool((self.values(target) < 0).any()) for target in self.free)
+
     def values(self, target: str) -> Tensor:
         """The target's scores in the order in which its weights or channels go, float64."""
         order = ranking(self.scores, self.network, target, self.granularity)

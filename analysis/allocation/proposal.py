@@ -17,6 +17,10 @@ from analysis.pruning.plan import Plan
 from analysis.sensitivity import predict
 
 
+class TimingError(PlanError):
+    """A latency that this timing did not reach; another may."""
+
+
 @dataclass(frozen=True)
 class Proposal:
     """The plan by which a method meets a goal.
@@ -58,19 +62,20 @@ def propose(
     Raises
     ------
     PlanError
-        If the goal cannot be met, in words, or the method is unknown.
+        If the goal cannot be met, in words, or the method is unknown. A TimingError if it was timed.
     PrunescopeError
         If the method reads curves that are not measured.
     """
     start = time.perf_counter()
     entry = find_method(method)
+    missed = TimingError if goal.kind == "latency" else PlanError
     judged = feasibility(problem, goal)
     if not judged.is_met:
-        raise PlanError(judged.sentence)
+        raise missed(judged.sentence)
     path = entry.path(problem, goal.about.guide, order)
     solution = solve(problem, goal, path, progress)
     if solution is None:  # a timing or an encoding that met the goal once, and did not again
-        raise PlanError(
+        raise missed(
             f"{entry.label} found no plan with {goal.words()}: the goal is at the edge of what can be reached. Ask for "
             "a little less."
         )

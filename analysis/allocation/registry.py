@@ -22,7 +22,8 @@ class Method:
     """A way to spread cuts over targets.
 
     `path` is given the count that stands in for the goal, and the order in which targets are
-    taken; most methods heed neither. `needs_curves` says whether it reads measured sensitivities.
+    taken; most methods heed neither. `needs_curves` says whether it reads measured sensitivities; `takes_signed`
+    whether scores below 0 mean anything to it.
     """
 
     name: str
@@ -31,10 +32,26 @@ class Method:
     path: Callable[[Problem, Guide, Order], Path]
     needs_curves: bool = False
     heeds_order: bool = False
+    takes_signed: bool = True
 
 
 def _simple(path: Callable[[Problem], Path]) -> Callable[[Problem, Guide, Order], Path]:
     return lambda problem, guide, order: path(problem)
+
+
+def _unsigned(label: str, path: Callable[[Problem], Path]) -> Callable[[Problem, Guide, Order], Path]:
+    """The path; PlanError if scores are below 0, of which neither squares nor shares mean anything."""
+
+    def of_unsigned(problem: Problem, guide: Guide, order: Order) -> Path:
+        if problem.is_signed:
+            others = ", ".join(method.label for method in METHODS.values() if method.takes_signed)
+            raise PlanError(
+                f"{label} compares scores as shares, and the criterion {problem.scores.criterion} gives some below 0. "
+                f"Choose another criterion, or a method that takes them: {others}."
+            )
+        return path(problem)
+
+    return of_unsigned
 
 
 _ALL = (
@@ -45,12 +62,13 @@ _ALL = (
     ),
     Method(
         "global-mean", "Global, mean per target",
-        "The lowest scores go, each in units of its target's mean score.", _simple(normalised),
+        "The lowest scores go, each in units of its target's mean score.",
+        _unsigned("Global, mean per target", normalised), takes_signed=False,
     ),
     Method("erk", "ERK", "Large layers lose more, by their shapes alone.", _simple(erk)),
     Method(
         "lamp", "LAMP", "What matters least beside all that its layer would still keep goes first.",
-        _simple(lamp),
+        _unsigned("LAMP", lamp), takes_signed=False,
     ),
     Method(
         "greedy", "Sensitivity-greedy", "Step by step where the measured curves lose least.", greedy,

@@ -139,10 +139,10 @@ def make_seeds(
 ) -> tuple[Seed, ...]:
     """What is tried first: proposals of all methods at several sizes, largest first, then plans tried by hand.
 
-    Methods that need sensitivity curves are asked if every free target has one. Sizes are of the count that
-    stands in for the cost (parameters or MACs; connections for weights), which is exact arithmetic. Of equal
-    allocations the first stays. Plans tried under another criterion, at another granularity, with picks, or
-    beyond what the problem allows, are left out.
+    Methods that need sensitivity curves are asked if every free target has one, and those that cannot weigh
+    scores below 0 if there are none. Sizes are of the count that stands in for the cost (parameters or MACs;
+    connections for weights), which is exact arithmetic. Of equal allocations the first stays. Plans tried under
+    another criterion, at another granularity, with picks, or beyond what the problem allows, are left out.
     """
     guide = GOALS[kind].guide
     counted = "connections" if problem.granularity == "weight" else guide
@@ -151,7 +151,7 @@ def make_seeds(
     paths = {
         name: method.path(problem, guide, order)
         for name, method in METHODS.items()
-        if known or not method.needs_curves
+        if (known or not method.needs_curves) and (method.takes_signed or not problem.is_signed)
     }
     found: dict[tuple[tuple[str, int], ...], Seed] = {}
     for left in shares:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -9,6 +10,7 @@ from analysis.allocation.costs import share
 from analysis.allocation.goals import Goal
 from analysis.allocation.path import Path
 from analysis.allocation.problem import Counts, Problem
+from analysis.errors import NetworkError
 
 MARKS = 16  # of a path, at which a quality to keep is looked at first
 
@@ -53,10 +55,13 @@ def headline_at(problem: Problem, counts: Counts, floor: float) -> float:
     """The headline metric when `counts` go, measured until it is clear on which side of `floor` it lies.
 
     That is on all examples, or on as many as leave no doubt: until the 95% interval over all looks is on one
-    side.
+    side. A network whose answers are no numbers lies below every floor.
     """
     run = problem.gauge.run(problem.plan(counts), problem.scores)
-    return run.finish(lambda r: r.value.low >= floor or r.value.high < floor).value.value
+    try:
+        return run.finish(lambda r: r.value.low >= floor or r.value.high < floor).value.value
+    except NetworkError:
+        return -math.inf
 
 
 class _Looks:

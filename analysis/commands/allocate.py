@@ -11,6 +11,7 @@ from analysis.allocation.appraisal import Appraisal
 from analysis.allocation.goals import GOALS, Goal, in_words, read_goal
 from analysis.allocation.methods.greedy import ORDERS
 from analysis.allocation.problem import CAP
+from analysis.allocation.proposal import TimingError
 from analysis.allocation.registry import METHODS, find_method
 from analysis.commands.options import (
     add_cut,
@@ -28,7 +29,7 @@ from analysis.importance.registry import find_criterion
 from analysis.network import Network
 from analysis.pruning.plan import Plan
 from analysis.pruning.plan_json import to_json
-from analysis.units import Case, Open, proposals, recovered_proposals
+from analysis.units import Case, Message, Open, proposals, recovered_proposals
 from analysis.units.proposals import Measured
 from analysis.units.recovered_proposals import Recovery
 
@@ -89,11 +90,17 @@ def run(open_source: Open, options: argparse.Namespace) -> tuple[dict[str, Any],
         repaired=goal.about.is_cost and not options.as_cut,
     )
     progress(f"proposing plans with {goal.words()}")
-    parts = list(proposals.run(case, wanted, [], lambda share: None))
+    parts: list[Message] = []
+    missed = ""
+    try:
+        for part in proposals.run(case, wanted, [], lambda share: None):
+            parts.append(part)  # noqa: PERF402 (those before a refusal count)
+    except TimingError as error:  # a latency that was met once, and not again: the others stand
+        missed = str(error)
     found, dense = proposals.proposals_of(parts), proposals.dense_of(parts)
     made = [one for one in found if one.proposal is not None]
     if not made:
-        raise PlanError(found[0].refused)
+        raise PlanError(missed or found[0].refused)
     assert dense is not None
     after = _recovered(case, made, options.recover) if options.recover else {}
     report: dict[str, Any] = {
@@ -153,14 +160,20 @@ def _entry(found: Measured, after: Recovery | None) -> dict[str, Any]:
         "seconds": made.seconds,
     }
     if after is not None:
-        entry["recovered"] = {
-            "quality": interval_data(after.quality),
-            "change": interval_data(after.change),
-            "epoch": after.epoch,
-            "epochs": after.epochs,
-            "seconds": after.seconds,
-        }
+        entry["recovered"] = _recovered_entry(after)
     return entry
+
+
+def _recovered_entry(found: Recovery) -> dict[str, Any]:
+    if found.quality is None or found.change is None:
+        return {"refused": found.refused}
+    return {
+        "quality": interval_data(found.quality),
+        "change": interval_data(found.change),
+        "epoch": found.epoch,
+        "epochs": found.epochs,
+        "seconds": found.seconds,
+    }
 
 
 def _text(report: Mapping[str, Any], network: Network, goal: Goal) -> str:
@@ -185,6 +198,9 @@ def _text(report: Mapping[str, Any], network: Network, goal: Goal) -> str:
             lines.append(f"  {'  estimated':24} {entry['predicted']:.4f}")
         if "recovered" in entry:
             after = entry["recovered"]
+            if "refused" in after:
+                lines.append(f"  {'  recovered':24} {after['refused']}")
+                continue
             lines.append(
                 f"  {'  recovered':24} {number(after['quality'])}   change {number(after['change'], signed=True)}   "
                 f"{after['seconds']:.1f} s"

@@ -14,7 +14,7 @@ from analysis.commands.report import Measured, interval_data, number, report_of,
 from analysis.errors import PlanError
 from analysis.export import save_pt2
 from analysis.measure.measurement import measure
-from analysis.measure.quality import Interval, evaluate, headline, headline_change
+from analysis.measure.quality import Interval, evaluate, headline_change
 from analysis.network import Network
 from analysis.pruning.plan import Plan
 from analysis.pruning.plan_json import to_json
@@ -30,7 +30,7 @@ from analysis.recovery.recipe import OPTIMISERS, Recipe
 from analysis.recovery.recipe import SCHEDULES as RATES
 from analysis.recovery.recovered import Step
 from analysis.recovery.registry import METHODS
-from analysis.recovery.training import Epoch, merit
+from analysis.recovery.training import Epoch, improves, judge
 from analysis.units import Case, Open
 
 COMMANDS = {"recover": "prune, bring back what that took, and measure it"}
@@ -204,12 +204,11 @@ def _gradually(at: Pruned, plan: Plan, options: argparse.Namespace) -> tuple[Pru
 
 def _best(at: Pruned, trained: Iterable[Epoch]) -> tuple[Network, int]:
     """The best epoch's network by the held-out examples, and its number; 0 if none is better than before training."""
-    judged = evaluate(at.network, at.validation, at.task)
-    network, found, most = at.network, 0, merit((float(judged.losses.mean()), headline(judged).value))
+    start = judge(at.network, at.validation, at.task)
+    network, found = at.network, 0
     for epoch in trained:
-        now = merit((epoch.validation_loss, epoch.validation))
-        if now > most:
-            network, found, most = epoch.now, epoch.number, now
+        if improves(epoch, start):
+            network, found = epoch.now, epoch.number
     return network, found
 
 

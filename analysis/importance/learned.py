@@ -34,7 +34,7 @@ def movement(network: Network, task: Task, split: Split, progress: Progress, see
     behind the mask goes on being scored: that is what a score learns (at rate 1, from 0) whose gradient passes straight
     through the mask. Positive: the weight moves away from zero; negative: towards it. The mask lets through the largest
     S of each layer: all weights at first, and down to `KEPT` of them by the paper's cubic schedule. Every parameter
-    is fine-tuned by Adam.
+    is fine-tuned by Adam, but for whole numbers.
 
     Raises
     ------
@@ -42,9 +42,10 @@ def movement(network: Network, task: Task, split: Split, progress: Progress, see
         If the fine-tuning diverges.
     """
     weights, others = _weights(network), _others(network)
-    for value in (*weights.values(), *others.values()):
+    learning = [value for value in (*weights.values(), *others.values()) if value.is_floating_point()]
+    for value in learning:
         value.requires_grad_(True)
-    optimiser = torch.optim.Adam([*weights.values(), *others.values()], lr=RATE)
+    optimiser = torch.optim.Adam(learning, lr=RATE)
     scores = {name: torch.zeros_like(weight, requires_grad=False) for name, weight in weights.items()}
     for done, batch in _batches(split, progress, seed):
         share = KEPT + (1 - KEPT) * (1 - done) ** 3

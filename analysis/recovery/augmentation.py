@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -11,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from analysis.datasets import Split
+from analysis.errors import PrunescopeError
 
 Kind = Literal["shift", "flip", "noise", "cutout"]
 Augment = Callable[[Tensor], Tensor]
@@ -32,12 +34,23 @@ class Augmentation:
     cutout : int
         The side, in pixels, of a square of nothing at a random place of each image (DeVries & Taylor 2017): its
         centre is drawn evenly, so that part of it may lie outside.
+
+    Raises
+    ------
+    PrunescopeError
+        If a number is out of its range.
     """
 
     shift: int = 0
     flip: bool = False
     noise: float = 0.0
     cutout: int = 0
+
+    def __post_init__(self) -> None:
+        if not all(isinstance(pixels, int) and pixels >= 0 for pixels in (self.shift, self.cutout)):
+            raise PrunescopeError("Images are moved and cut out by whole pixels: give 0 or more of them.")
+        if not 0 <= self.noise < math.inf:
+            raise PrunescopeError("Noise is a number of standard deviations: give 0 or more.")
 
 
 NOTHING = Augmentation()
@@ -68,8 +81,19 @@ def augmenter(
         and what is cut out. It broadcasts over one example.
     kinds : sequence, optional
         What can be done (:func:`kinds_for` by default); all else is left out.
+
+    Raises
+    ------
+    PrunescopeError
+        If images are to be moved by more than their size, or a square is to be larger than they are.
     """
     can = kinds_for(examples.inputs) if kinds is None else kinds
+    for kind, pixels in (("shift", augmentation.shift), ("cutout", augmentation.cutout)):
+        if kind in can and pixels > max(examples.inputs.shape[2:]):
+            height, width = examples.inputs.shape[2:]
+            raise PrunescopeError(
+                f"The {kind} is {pixels:,} pixels, and the images have {height:,} x {width:,}: give no more than that."
+            )
     steps: list[Augment] = []
     if "flip" in can and augmentation.flip:
         steps.append(flipped)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -52,7 +53,7 @@ class Distillation:
     hint_weight: float = 1.0
 
     def __post_init__(self) -> None:
-        if not self.temperature > 0 or not 0 <= self.soft <= 1 or self.hint_weight < 0:
+        if not (0 < self.temperature < math.inf and 0 <= self.soft <= 1 and 0 <= self.hint_weight < math.inf):
             raise PrunescopeError(
                 "Distillation needs a temperature above 0, a share of soft answers from 0 to 1, and a weight of "
                 "hints of at least 0."
@@ -77,8 +78,14 @@ def distil(
     TrainingError
         As :func:`analysis.recovery.training.train`.
     PrunescopeError
-        If values behind a layer of the hints cannot be compared (see :func:`hint_layers`).
+        If the network has no such layer as a hint names, or values behind one cannot be compared (see
+        :func:`hint_layers`).
     """
+    names = [layer.name for layer in pruned.dense.layers]
+    if strange := [hint for hint in distillation.hints if hint not in names]:
+        raise PrunescopeError(
+            f"{pruned.dense.name} has no layer called {strange[0]!r} to take hints from. It has: {', '.join(names)}."
+        )
     teacher = Teacher(pruned.dense, Layout(recipe.batch, pruned.fit.inputs.dim() == 4), distillation.hints)
 
     def loss(inputs: Tensor, outputs: Tensor, targets: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ is kept, and whether to stop.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -16,7 +17,6 @@ import torch
 from analysis.errors import PrunescopeError
 from analysis.importance.registry import score
 from analysis.importance.scores import Scores
-from analysis.measure.quality import evaluate, headline
 from analysis.network import Network
 from analysis.pruning.plan import Plan
 from analysis.pruning.prune import remove
@@ -33,10 +33,10 @@ from analysis.recovery.fine_tune import fine_tune
 from analysis.recovery.levels import levels
 from analysis.recovery.lifting import gone_first, lifted, lifted_scores
 from analysis.recovery.pruned import Pruned
-from analysis.recovery.recipe import Recipe
+from analysis.recovery.recipe import MOST_SEED, Recipe
 from analysis.recovery.rewinding import checkpoint
 from analysis.recovery.soft import share_back, softly_zeroed
-from analysis.recovery.training import Progress, merit
+from analysis.recovery.training import Progress, improves, judge
 
 
 @dataclass(frozen=True)
@@ -68,8 +68,8 @@ class Course:
     Raises
     ------
     PrunescopeError
-        If soft pruning is asked for together with rewinding (nothing could grow back) or a floor (nothing has gone
-        before its end).
+        If a number is out of its range, or soft pruning is asked for together with rewinding (nothing could grow
+        back) or a floor (nothing has gone before its end).
     """
 
     schedule: str = "cubic"
@@ -83,6 +83,12 @@ class Course:
     floor: float | None = None
 
     def __post_init__(self) -> None:
+        if self.last_epochs is not None and self.last_epochs < 1:
+            raise PrunescopeError("The last step takes at least 1 epoch.")
+        if self.rewind is not None and self.rewind < 0:
+            raise PrunescopeError("Weights are rewound to 0 epochs of training on, or more.")
+        if self.floor is not None and not math.isfinite(self.floor):
+            raise PrunescopeError("The floor is a number, or left out.")
         if self.soft and self.rewind is not None:
             raise PrunescopeError(
                 "Soft pruning lets weights grow back, and rewinding takes back what has grown. Choose one of them."
@@ -142,6 +148,11 @@ class Reached:
     network: Network
     is_soft: bool = False
 
+    @property
+    def gone(self) -> Selection:
+        """What is gone for good."""
+        return Selection() if self.is_soft else self.selection
+
 
 def gradually(
     start: Pruned,
@@ -185,7 +196,7 @@ def gradually(
     for number in range(at.number + 1, len(steps) + 1):
         level = replace(plan, cuts=steps[number - 1], recovered="")
         length = epochs[number - 1]
-        recipe = replace(course.recipe, epochs=length, seed=course.recipe.seed + number)
+        recipe = replace(course.recipe, epochs=length, seed=(course.recipe.seed + number) % (MOST_SEED + 1))
         stage = _step(
             start, level, course, recipe, at, first, origin,
             is_soft=course.soft and number < len(steps), progress=_part(progress, done, length, total),
@@ -210,12 +221,8 @@ def _step(
 ) -> Stage:
     """Score (unless the `first` scores are kept), cut (from `origin` if weights are rewound), and recover."""
     began, dense = time.monotonic(), start.dense
-    gone = Selection() if at.is_soft else at.selection
-    scores = first
-    if scores is None:
-        scores = lifted_scores(dense, gone, _score(start, at.network, level))
-    selection = advance(dense, level, gone, scores)
-    whole = origin or (at.network if at.is_soft else lifted(dense, at.network, gone))
+    selection = _chosen(start, level, at, first)
+    whole = origin or (at.network if at.is_soft else lifted(dense, at.network, at.gone))
     whole = replace(whole, groups=dense.groups)
     cut = remove(whole, selection)
     begun = replace(start, network=cut, selection=selection)
@@ -235,6 +242,21 @@ def _step(
         holds=course.floor is None or value >= course.floor,
         seconds=time.monotonic() - began,
     )
+
+
+def chosen(start: Pruned, plan: Plan, course: Course, at: Reached) -> Selection:
+    """What the step behind `at` removes in all; in a soft step, what it sets to zero. Arguments as :func:`gradually`."""
+    level = replace(
+        plan, cuts=levels(course.schedule, start.dense, plan, course.steps)[at.number], recovered=""
+    )
+    return _chosen(start, level, at, None if course.rescore else _score(start, start.dense, plan))
+
+
+def _chosen(start: Pruned, level: Plan, at: Reached, first: Scores | None) -> Selection:
+    scores = first
+    if scores is None:
+        scores = lifted_scores(start.dense, at.gone, _score(start, at.network, level))
+    return advance(start.dense, level, at.gone, scores)
 
 
 def advance(dense: Network, plan: Plan, gone: Selection, scores: Scores) -> Selection:
@@ -269,17 +291,16 @@ def _recover(
     begun: Pruned, distillation: Distillation | None, recipe: Recipe, progress: Progress
 ) -> tuple[Network, float]:
     """The best of the network as cut and of each epoch's, by the validation examples, and its metric there."""
-    judged = evaluate(begun.network, begun.validation, begun.task)
-    network, best = begun.network, (float(judged.losses.mean()), headline(judged).value)
+    start = judge(begun.network, begun.validation, begun.task)
+    network, value = begun.network, start[1]
     if distillation is None:
         epochs = fine_tune(begun, recipe, progress=progress)
     else:
         epochs = distil(begun, recipe, distillation, progress=progress)
     for epoch in epochs:
-        mine = (epoch.validation_loss, epoch.validation)
-        if merit(mine) > merit(best):
-            network, best = epoch.now, mine
-    return network, best[1]
+        if improves(epoch, start):
+            network, value = epoch.now, epoch.validation
+    return network, value
 
 
 def _score(start: Pruned, network: Network, plan: Plan) -> Scores:

@@ -68,9 +68,9 @@ def learner(network: Network, recipe: Recipe, hint: Hint | None = None) -> Learn
         if value.dim() == 4:
             value.data = value.data.contiguous(memory_format=torch.channels_last)
     learning = learning_modules(network, recipe.last)
-    module.requires_grad_(not recipe.last)
+    _let_learn(module, not recipe.last)
     for name in learning:
-        module.get_submodule(name).requires_grad_(True)
+        _let_learn(module.get_submodule(name), True)
     frozen = frozenset(name for name, _ in called_modules(module) if name not in learning)
     nodes = list(module.graph.nodes)  # dropout comes in between
     if recipe.dropout is not None:
@@ -78,6 +78,12 @@ def learner(network: Network, recipe: Recipe, hint: Hint | None = None) -> Learn
     if hint is not None:
         show_inside(module, [nodes[place] for place in places(network, hint.layers)])
     return Learner(module, frozen, hint is not None)
+
+
+def _let_learn(module: nn.Module, learns: bool) -> None:
+    """Whole numbers among the parameters never learn: they have no gradient."""
+    for value in module.parameters():
+        value.requires_grad_(learns and (value.is_floating_point() or value.is_complex()))
 
 
 def learning_modules(network: Network, last: int) -> tuple[str, ...]:

@@ -115,6 +115,10 @@ def levels(schedule: str, network: Network, plan: Plan, steps: int) -> Levels:
     found = find_schedule(schedule)
     if not 1 <= steps <= MAX_STEPS:
         raise PlanError(f"{steps:,} steps are asked for; choose 1 to {MAX_STEPS}.")
+    if plan.is_dense:
+        raise PlanError(
+            "This plan removes nothing, so there is nothing to do in steps. Cut something by a ratio."
+        )
     if not plan.cuts:
         raise PlanError(
             "This plan removes channels by hand alone, and these go at once: there is nothing to do in steps. Cut "

@@ -19,6 +19,7 @@ VALIDATION_SHARE = 0.1
 LEAST = 8  # calibration examples, below which nothing can be learned and judged
 _MOST_VALIDATION = 1000
 _SETTLING = 64
+SPARSE = 0.1  # of a layer's weights that are zero as loaded: from there on its zeros are meant
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,19 +95,22 @@ def hold_out(calibration: Split, *, seed: int = 0) -> tuple[Split, Split]:
 def locks(dense: Network, selection: Selection) -> dict[str, Tensor]:
     """Which values of the pruned network stay zero: {parameter: mask}, True where a weight was removed.
 
-    Masks have the shapes of the network with `selection` removed.
+    So do zeros that a layer was loaded with if they are at least `SPARSE` of its weights: it was pruned before.
+    Fewer are chance, and may learn. Masks have the shapes of the network with `selection` removed.
     """
-    ones = {}
-    for layer in selection.weights:
-        module = private(dense.module.get_submodule(layer))
-        write_weight(module, torch.ones_like(dense.weight(layer)))
-        ones[layer] = module
-    if not ones:
+    marks = {}
+    for layer in (layer.name for layer in dense.layers):
+        weight = dense.weight(layer)
+        came_sparse = int((weight == 0).sum()) >= SPARSE * weight.numel()
+        if came_sparse or layer in selection.weights:
+            marks[layer] = private(dense.module.get_submodule(layer))
+            write_weight(marks[layer], (weight != 0).to(weight) if came_sparse else torch.ones_like(weight))
+    if not marks:
         return {}
-    marked = replace(replace_modules(dense, ones), groups=dense.groups)
+    marked = replace(replace_modules(dense, marks), groups=dense.groups)
     smaller = remove(marked, selection)
     found = {}
-    for layer in selection.weights:
+    for layer in marks:
         module = smaller.module.get_submodule(layer)
         for name, values in weight_parameters(module, smaller.weight(layer)).items():
             found[f"{layer}.{name}"] = values == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, get_args
@@ -13,6 +14,7 @@ Optimiser = Literal["sgd", "adam", "adamw"]
 Schedule = Literal["cosine", "step", "plateau", "constant"]
 OPTIMISERS: tuple[Optimiser, ...] = get_args(Optimiser)
 SCHEDULES: tuple[Schedule, ...] = get_args(Schedule)
+MOST_SEED = 2**32 - 1
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,15 @@ class Recipe:
     augmentation: Augmentation = field(default=NOTHING)
 
     def __post_init__(self) -> None:
+        whole = (self.epochs, self.batch, self.seed, self.patience, self.last)
+        if not all(isinstance(number, int) for number in whole):
+            raise PrunescopeError(
+                "Epochs, examples in a step, the seed, patience and the number of last layers are whole numbers."
+            )
+        if not 0 <= self.seed <= MOST_SEED:
+            raise PrunescopeError(f"A seed is a whole number from 0 to {MOST_SEED:,}.")
+        if not all(map(math.isfinite, (self.learning_rate, self.l1, self.l2, self.decay))):
+            raise PrunescopeError("The learning rate and the penalties are finite numbers.")
         if self.epochs < 1 or self.batch < 2:
             raise PrunescopeError("Training takes at least 1 epoch, and 2 examples in a step.")
         if not self.learning_rate > 0:

@@ -10,15 +10,14 @@ from torch import Tensor
 
 from analysis.datasets import Dataset
 from analysis.errors import PrunescopeError
-from analysis.measure.quality import evaluate, headline
 from analysis.network import Network
 from analysis.pruning.selection import Selection
 from analysis.recovery import schedules
 from analysis.recovery.augmentation import augmenter
 from analysis.recovery.penalties import Penalty, relative, share_near_zero, strength_for, suits, weighted
-from analysis.recovery.pruned import begin
+from analysis.recovery.pruned import begin, locks
 from analysis.recovery.recipe import Recipe
-from analysis.recovery.training import Judged, Progress, train
+from analysis.recovery.training import Judged, Progress, batch_count, judge, train
 
 DECADES = 5  # of the histogram, down from the largest size
 BINS_PER_DECADE = 8
@@ -91,14 +90,14 @@ def train_for_sparsity(
         return SparseEpoch(number, loss, *judged, share_near_zero(sizes), counts, seconds, strength, now)
 
     if reached is None:
-        before = evaluate(network, given.validation, given.task)
-        yield state(0, None, (float(before.losses.mean()), headline(before).value), 0.0, network)
+        yield state(0, None, judge(network, given.validation, given.task), 0.0, network)
     for epoch in train(
         reached or network,
         given.fit,
         given.validation,
         given.task,
         recipe,
+        locked=locks(network, Selection()),
         penalty=weighted(penalty, network, strength),
         augment=augmenter(recipe.augmentation, given.fit, dataset.baseline),
         known=known,
@@ -111,7 +110,7 @@ def train_for_sparsity(
 
 def way(recipe: Recipe, examples: int) -> float:
     """How far a gradient of 1 would move a weight in a training by SGD: the sum of its rates over 1 - momentum."""
-    steps = recipe.epochs * -(-examples // recipe.batch)
+    steps = recipe.epochs * batch_count(examples, recipe.batch)
     factors = sum(schedules.factor(recipe, step, steps) for step in range(steps))
     return recipe.learning_rate * factors / (1 - recipe.momentum)
 

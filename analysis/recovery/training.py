@@ -44,9 +44,9 @@ class Epoch:
 
     `number` counts from 1. `train_loss` is the mean of what was minimised (without penalties),
     `validation_loss` the task's mean loss and `validation` its headline metric on the held-out examples.
-    `network` is what is best so far by that metric, and among equals by that loss, if this epoch is; None
-    otherwise. `seconds` since the beginning; `now` is the network as this epoch left it, best or not; `rate` the
-    learning rate of its last step.
+    `network` is the network if this epoch is the one to keep so far (:func:`best_epoch`); None otherwise. `seconds`
+    since the beginning; `now` is the network as this epoch left it, kept or not; `rate` the learning rate of its last
+    step.
     """
 
     number: int
@@ -103,7 +103,7 @@ def train(
     locks = [(parameters[name], mask) for name, mask in (locked or {}).items()]
     shrunk = [value for value in student.weights if value.requires_grad] if recipe.l1 or recipe.l2 else []
     layout = Layout(recipe.batch, channels_last=fit.inputs.dim() == 4)
-    steps = len(_batches(torch.arange(len(fit)), recipe.batch))
+    steps = batch_count(len(fit), recipe.batch)
     chance = _Chance(recipe.seed + _STRIDE * len(known))
     start, judged = time.monotonic(), list(known)
     for number in range(len(known) + 1, recipe.epochs + 1):
@@ -137,24 +137,57 @@ def train(
                 progress(done / (recipe.epochs - len(known)))
         now, found = _judged(network, module, validation, task, number, total)
         mine = (float(found.losses.mean()), headline(found).value)
-        better = all(merit(mine) > merit(other) for other in judged)
         judged.append(mine)
+        best = best_epoch(judged, leeway(task, judged, len(validation)))
         yield Epoch(
-            number, total / len(fit), *mine, time.monotonic() - start, now if better else None, now, rate
-        )
+            number, total / len(fit), *mine, time.monotonic() - start,
+            now if best == number else None, now, rate,
+        )  # fmt: skip
         if recipe.patience and number - best_epoch(judged) >= recipe.patience:
             return
 
 
-def best_epoch(judged: Sequence[Judged]) -> int:
-    """Which epoch, counted from 1, was the best: by its metric, among equals by its loss, then the first."""
+def best_epoch(judged: Sequence[Judged], within: float = 0.0) -> int:
+    """Which epoch, counted from 1, is the one to keep.
+
+    The best by its metric, among equals by its loss, then the first. If the metric may be `within` so much of the
+    best's, it is the last such epoch: schedules end with small steps, and the loaded network may have learned
+    the validation examples, which favours epochs that have changed it least.
+    """
+    if within > 0:
+        most = max(merit(one)[0] for one in judged)
+        return 1 + max(i for i, one in enumerate(judged) if merit(one)[0] >= most - within)
     return 1 + max(range(len(judged)), key=lambda i: (merit(judged[i]), -i))
+
+
+def leeway(task: Task, judged: Sequence[Judged], examples: int) -> float:
+    """One standard error of the best accuracy so far (Breiman et al. 1984, the one-standard-error rule); 0 for R²."""
+    if not task.is_classification:
+        return 0.0
+    most = max(value for _, value in judged)
+    return math.sqrt(most * (1 - most) / examples)
+
+
+def improves(epoch: Epoch, start: Judged) -> bool:
+    """True if an epoch is the one to keep so far, and better than what training began from."""
+    return epoch.network is not None and merit((epoch.validation_loss, epoch.validation)) > merit(start)
 
 
 def merit(judged: Judged) -> tuple[float, float]:
     """What is compared of two networks: the metric (worst if it has no value), then the loss; more is better."""
     loss, value = judged
     return (-math.inf if math.isnan(value) else value, -loss)
+
+
+def judge(network: Network, validation: Split, task: Task) -> Judged:
+    """Validation loss and metric of a network."""
+    found = evaluate(network, validation, task)
+    return float(found.losses.mean()), headline(found).value
+
+
+def batch_count(examples: int, size: int) -> int:
+    """How many steps an epoch takes over so many examples."""
+    return len(_batches(torch.arange(examples), size))
 
 
 def snapshot(network: Network, module: nn.Module) -> Network:

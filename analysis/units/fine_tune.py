@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from analysis.measure.quality import evaluate, headline
 from analysis.network import Network
 from analysis.recovery.distil import Distillation, distil
 from analysis.recovery.fine_tune import fine_tune
@@ -15,7 +15,7 @@ from analysis.recovery.keep import keep_here
 from analysis.recovery.pruned import Pruned
 from analysis.recovery.recipe import Recipe, from_data, to_data
 from analysis.recovery.recovered import Step, restore
-from analysis.recovery.training import Epoch, Judged, merit
+from analysis.recovery.training import Epoch, Judged, best_epoch, judge, leeway, merit
 from analysis.units import Case, Message, Say
 
 METHODS = ("fine-tuning", "distillation")  # what a step is called
@@ -24,7 +24,7 @@ PARENT = (
     "from"  # a step's setting: the digest that training began from, empty for the network as it was pruned
 )
 
-KEEP_SECONDS = 10.0  # between two files of weights
+KEEP_SECONDS = 3.0  # between two files of weights
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,12 @@ class Curves:
     def judged(self) -> list[Judged]:
         """Validation loss and metric of the epochs done."""
         return [(part["validation_loss"], part["validation"]) for part in self.epochs]
+
+    @property
+    def is_whole(self) -> bool:
+        """True if no epoch is missing up to the last, and the one that is kept is among them."""
+        numbers = [part["epoch"] for part in self.epochs]
+        return numbers == list(range(1, len(numbers) + 1)) and self.kept_epoch <= len(numbers)
 
     @property
     def seconds(self) -> float:
@@ -82,26 +88,30 @@ def curves(parts: Sequence[Message]) -> Curves:
 def run(case: Case, parameters: Mapping[str, Any], known: Sequence[Message], say: Say) -> Iterator[Message]:
     """Train, and go on from the best weights so far if some are `known` and still kept.
 
-    The optimiser begins afresh then. If none are kept, training begins again: the same seed gives the same
-    epochs. Weights are kept if they are better on the validation examples than those that training began from.
+    The optimiser begins afresh then. If none are kept, or an epoch is missing, training begins again: the same
+    seed gives the same epochs. Weights are kept if they are better on the validation examples than those that training
+    began from: the first at once, so that stopping early loses little.
     """
     recipe, distillation = from_parameters(parameters)
     begun, before = case.begin(), curves(known)
     if before.start is None:
-        start, dense = (_judge(begun, network) for network in (begun.network, case.network))
+        start, dense = (
+            judge(network, begun.validation, begun.task) for network in (begun.network, case.network)
+        )
         before = replace(before, start=start, dense=dense)
         yield {"epoch": START, "start": list(start), "dense": list(dense)}
     assert before.start is not None
-    resumes = bool(before.kept) and keep_here().holds(before.kept)
+    resumes = before.is_whole and bool(before.kept) and keep_here().holds(before.kept)
     judged = before.judged if resumes else []
     earlier = before.epochs[-1]["seconds"] if judged else 0.0
-    least = merit(before.start)
-    if resumes:  # a better epoch may have been lost since: what counts is what is kept
-        least = merit(judged[before.kept_epoch - 1])
+    if resumes:
         begun = replace(begun, network=restore(case.network, keep_here().get(before.kept)))
+    counted = judged[
+        : before.kept_epoch
+    ]  # a better epoch may have been lost since: what counts is what is kept
     method = METHODS[distillation is not None]
     best: tuple[Epoch, Network] | None = None  # not kept yet
-    kept_at = time.monotonic()
+    kept_at = -math.inf
 
     def keep(epoch: Epoch, network: Network) -> Message:
         settings = {PARENT: case.plan.recovered, "epoch": epoch.number, **parameters}
@@ -110,8 +120,10 @@ def run(case: Case, parameters: Mapping[str, Any], known: Sequence[Message], say
 
     for epoch in _epochs(begun, recipe, distillation, judged, say):
         mine = (epoch.validation_loss, epoch.validation)
-        if merit(mine) > least:
-            least, best = merit(mine), (epoch, epoch.now)
+        counted.append(mine)
+        within = leeway(begun.task, counted, len(begun.validation))
+        if best_epoch(counted, within) == len(counted) and merit(mine) > merit(before.start):
+            best = (epoch, epoch.now)
         part = {
             "epoch": epoch.number,
             "train_loss": epoch.train_loss,
@@ -141,8 +153,3 @@ def _epochs(
     if distillation is None:
         return fine_tune(begun, recipe, progress=say, known=known)
     return distil(begun, recipe, distillation, progress=say, known=known)
-
-
-def _judge(begun: Pruned, network: Network) -> Judged:
-    found = evaluate(network, begun.validation, begun.task)
-    return float(found.losses.mean()), headline(found).value

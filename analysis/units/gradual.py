@@ -11,7 +11,7 @@ from analysis.measure.quality import Evaluation, Interval, evaluate, headline, h
 from analysis.pruning.plan import Plan
 from analysis.pruning.plan_json import from_json, to_json
 from analysis.pruning.selection import Selection
-from analysis.recovery.gradual import Course, Reached, Stage, gradually
+from analysis.recovery.gradual import Course, Reached, Stage, chosen, gradually
 from analysis.recovery.keep import keep_here
 from analysis.recovery.pruned import Pruned, begin
 from analysis.recovery.recovered import Step, recovered_from, restore
@@ -119,7 +119,7 @@ def run(case: Case, parameters: Mapping[str, Any], known: Sequence[Message], say
         return
     found = [point for point in found if keep_here().holds(point.recovered)]
     spent = sum(point.seconds for point in found)
-    reached = _reached(case, found[-1]) if found else None
+    reached = _reached(case, start, plan, course, found) if found else None
     whole = cost(case.network)
     before: Evaluation = evaluate(case.network, case.split, start.task)
     for stage in gradually(start, plan, course, reached=reached, progress=say):
@@ -127,9 +127,17 @@ def run(case: Case, parameters: Mapping[str, Any], known: Sequence[Message], say
         yield to_data(_measured(case, start, stage, parameters, spent, whole, before))
 
 
-def _reached(case: Case, point: Point) -> Reached:
-    kept = keep_here().get(point.recovered)
-    return Reached(point.step, kept.selection, restore(case.network, kept), point.soft)
+def _reached(case: Case, start: Pruned, plan: Plan, course: Course, found: Sequence[Point]) -> Reached:
+    """Where the last of the steps came to. What a soft step set to zero is found as it was: by the step before."""
+    point, keep = found[-1], keep_here()
+    kept = keep.get(point.recovered)
+    reached = Reached(point.step, kept.selection, restore(case.network, kept), point.soft)
+    before = {other.step: other.recovered for other in found[:-1]}.get(point.step - 1)
+    if not point.soft or (before is None and point.step > 1):
+        return reached
+    earlier = restore(case.network, keep.get(before)) if before else case.network
+    at = Reached(point.step - 1, Selection(), earlier, is_soft=True)
+    return replace(reached, selection=chosen(start, plan, course, at))
 
 
 def _measured(

@@ -8,11 +8,12 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from analysis.allocation.appraisal import Appraisal, appraise
-from analysis.allocation.feasibility import feasibility
-from analysis.allocation.goals import Goal
+from analysis.allocation.costs import VALUES, share_of
+from analysis.allocation.feasibility import feasibility, number
+from analysis.allocation.goals import Goal, in_words
 from analysis.allocation.methods.greedy import Order
 from analysis.allocation.problem import CAP, Problem, make_problem
-from analysis.allocation.proposal import Proposal, propose
+from analysis.allocation.proposal import Proposal, TimingError, propose
 from analysis.allocation.registry import METHODS, find_method
 from analysis.allocation.repaired_curves import repair, repaired_sweep, usual_repair
 from analysis.errors import PlanError, PrunescopeError
@@ -25,7 +26,7 @@ from analysis.network import Network
 from analysis.pruning.plan_json import from_json, to_json
 from analysis.pruning.prune import prune
 from analysis.pruning.selection import Selection, select
-from analysis.recovery.keep import keep_here
+from analysis.recovery.keep import KeepError, keep_here
 from analysis.recovery.pruned import begin
 from analysis.recovery.recovered import Step, recovered_from
 from analysis.sensitivity import Sensitivity, curves_of, sweep
@@ -33,6 +34,8 @@ from analysis.units import Case, Message, Say
 from analysis.units import sweep as sweeping
 
 _SWEEPING = 0.5  # of the work, if curves are missing
+_TRIES = 5  # at a cost that repaired weights miss
+_LESS = 0.998  # of it is asked for next, at most
 
 DENSE = "dense"
 
@@ -129,7 +132,10 @@ def run(case: Case, parameters: Mapping[str, Any], known: Sequence[Message], say
     Raises
     ------
     PlanError
-        If the goal cannot be met.
+        If the goal cannot be met. If a latency was not reached by some method's timing, once the others are done:
+        that is no finding, as the next timing may reach it.
+    KeepError
+        If repaired weights cannot be kept.
     """
     goal, order = Goal(**parameters["goal"]), parameters["order"]
     network, task = case.network, case.dataset.task
@@ -153,14 +159,22 @@ def run(case: Case, parameters: Mapping[str, Any], known: Sequence[Message], say
             points.append(point)
             yield point_part(point)
     problem = make_problem(gauge, scores, parameters["granularity"], curves=curves_of(points), **limits)
+    late: TimingError | None = None
     for i, method in enumerate(parameters["methods"]):
 
         def report(share: float, i: int = i) -> None:
             say(begun + (1 - begun) * (i + share) / len(parameters["methods"]))
 
         if name_of(method, order) not in names:
-            yield _part(case, problem, goal, method, order, dense, report, repaired=repaired)
+            try:
+                part = _part(case, problem, goal, method, order, dense, report, repaired=repaired)
+            except TimingError as error:
+                late = error
+            else:
+                yield part
         report(1.0)
+    if late is not None:
+        raise late
 
 
 def _sweep(
@@ -193,12 +207,13 @@ def _part(
     part = {"name": name_of(method, order), "method": method, "order": order, "refused": ""}
     try:
         made = propose(problem, goal, method, order=order, progress=report)
-        gauge = problem.gauge
-        network = prune(problem.network, made.plan, problem.scores)
-        if repaired and not made.plan.is_dense:
-            network, digest = _repaired(case, network, select(problem.network, made.plan, problem.scores))
-            made = replace(made, plan=replace(made.plan, recovered=digest))
-        measured = measure(network, gauge.split, gauge.task, dense=dense)
+        if not repaired or made.plan.is_dense:
+            network = prune(problem.network, made.plan, problem.scores)
+            measured = measure(network, problem.gauge.split, problem.gauge.task, dense=dense)
+        else:
+            made, measured = _repaired(case, problem, goal, made, order, dense)
+    except (KeepError, TimingError):
+        raise
     except PrunescopeError as error:
         return {**part, "proposal": None, "appraisal": None, "refused": str(error)}
     return {
@@ -208,12 +223,54 @@ def _part(
     }
 
 
-def _repaired(case: Case, network: Network, selection: Selection) -> tuple[Network, str]:
-    """A pruned network after its usual repair, and the digest of its kept weights."""
+def _repaired(
+    case: Case, problem: Problem, goal: Goal, made: Proposal, order: Order, dense: Measurement
+) -> tuple[Proposal, Measurement]:
+    """A proposal after the usual repair of its network: it names the kept weights, and its share is theirs.
+
+    Where these miss the cost, less is proposed, by as much as they missed it, and by more each time.
+
+    Raises
+    ------
+    PlanError
+        If the repaired network misses the goal.
+    """
+    mended, selection, step = _mended(case, problem, made)
+    aim, tries = goal, 0
+    while goal.kind in VALUES and (share := share_of(mended, problem.network, goal.kind)) > goal.value:
+        missed = PlanError(
+            f"After its repair the network has {100 * share:.4g}% of the {in_words(goal.kind)}, more than "
+            f"{100 * goal.value:.4g}%: repaired weights fill zeros, and encode less well. Choose a larger share, or "
+            "propose without repair."
+        )
+        tries += 1
+        if tries == _TRIES:
+            raise missed
+        aim = Goal(goal.kind, aim.value * min(goal.value / share, _LESS) ** tries)
+        try:
+            made = propose(problem, aim, made.method, order=order)
+        except PlanError as error:
+            raise missed from error
+        mended, selection, step = _mended(case, problem, made)
+    measured = measure(mended, problem.gauge.split, problem.gauge.task, dense=dense)
+    metric = problem.gauge.task.headline
+    if not goal.about.is_cost and measured.headline.value < goal.value:
+        raise PlanError(
+            f"After its repair the network has {metric.label} {number(measured.headline.value, metric)}, less than "
+            f"{number(goal.value, metric)}. Propose without repair."
+        )
+    if goal.kind in VALUES:  # no repair changes a shape: a timing stands
+        made = replace(made, share=share)
+    digest = keep_here().put(recovered_from(mended, selection, (step,)))
+    return replace(made, plan=replace(made.plan, recovered=digest)), measured
+
+
+def _mended(case: Case, problem: Problem, made: Proposal) -> tuple[Network, Selection, Step]:
     start = time.perf_counter()
-    mended = repair(begin(case.network, network, selection, case.dataset))
-    step = Step(usual_repair(network), {}, time.perf_counter() - start)
-    return mended, keep_here().put(recovered_from(mended, selection, (step,)))
+    selection = select(problem.network, made.plan, problem.scores)
+    cut = prune(problem.network, made.plan, problem.scores)
+    mended = repair(begin(case.network, cut, selection, case.dataset))
+    return mended, selection, Step(usual_repair(cut), {}, time.perf_counter() - start)
 
 
 def _proposal(data: Mapping[str, Any]) -> Proposal:

@@ -80,7 +80,8 @@ def run(case: Case, parameters: Mapping[str, Any], known: Sequence[Message], say
     keep = keep_here()
     found = [from_data(part) for part in known]
     stages = sorted((p for p in found if isinstance(p, Stage)), key=lambda stage: stage.number)
-    done = [stage for stage in stages if stage.number]
+    whole = [stage.number for stage in stages] == list(range(len(stages)))  # else it begins anew
+    done = [stage for stage in stages if stage.number] if whole else []
     reached = _reached(case.network, done)
     if reached is None:
         done = []

@@ -3,15 +3,19 @@
 from dataclasses import replace
 
 import pytest
+import torch
 
+from analysis.allocation import proposal
 from analysis.allocation.costs import share
-from analysis.allocation.feasibility import feasibility
+from analysis.allocation.feasibility import Feasibility, feasibility
 from analysis.allocation.goals import GOALS, Goal
 from analysis.allocation.problem import make_problem
-from analysis.allocation.proposal import propose
+from analysis.allocation.proposal import TimingError, propose
 from analysis.allocation.registry import METHODS, find_method
-from analysis.errors import PlanError
+from analysis.datasets import Split
+from analysis.errors import PlanError, PrunescopeError
 from analysis.importance.registry import score
+from analysis.live import Gauge
 from analysis.measure.quality import evaluate, headline
 from analysis.pruning.prune import prune
 from analysis.sensitivity import predict
@@ -129,3 +133,27 @@ def test_latency_is_met_by_a_timing():
     problem = problem_of(resnet_gauge(), "channel")
     found = propose(problem, Goal("latency", 1.0), "uniform")
     assert found.share is not None and found.share <= 1.0
+
+
+def test_a_quality_without_a_value_cannot_be_kept():
+    gauge = regression_gauge()
+    constant = Split(gauge.split.inputs, torch.ones(len(gauge.split)), "all alike")
+    problem = problem_of(Gauge(gauge.network, constant, REGRESSION), "weight", cap=0.9)
+    judged = feasibility(problem, Goal("floor", 0.5))
+    assert not judged.is_met and "has no value on these examples" in judged.sentence
+    with pytest.raises(PrunescopeError, match="no better than guessing"):
+        propose(problem, Goal("connections", 0.5), "greedy")
+
+
+@pytest.mark.parametrize(("kind", "error"), [("latency", TimingError), ("macs", PlanError)])
+def test_what_only_a_timing_missed_is_told_apart(kind, error, monkeypatch):
+    problem = problem_of(mlp_gauge(), "channel")
+    monkeypatch.setattr(proposal, "feasibility", lambda *_: Feasibility(True, ""))
+    monkeypatch.setattr(proposal, "solve", lambda *_: None)
+    with pytest.raises(PlanError, match="at the edge") as missed:
+        propose(problem, Goal(kind, 0.5), "uniform")
+    assert type(missed.value) is error
+    monkeypatch.setattr(proposal, "feasibility", lambda *_: Feasibility(False, "out of reach"))
+    with pytest.raises(PlanError, match="out of reach") as missed:
+        propose(problem, Goal(kind, 0.5), "uniform")
+    assert type(missed.value) is error

@@ -1,14 +1,20 @@
 """Uniform cuts, thresholds and LAMP against sorting and summing by hand."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 import torch
 
+from analysis.allocation.goals import Goal
 from analysis.allocation.methods.lamp import lamp, lamp_scores
 from analysis.allocation.methods.ranked import ranked
 from analysis.allocation.methods.threshold import normalised, plain
 from analysis.allocation.methods.uniform import STEPS, uniform
+from analysis.allocation.proposal import propose
+from analysis.allocation.registry import METHODS
+from analysis.allocation.search import make_seeds
+from analysis.errors import PlanError
 from analysis.importance.scores import group_scores
 from analysis.pruning.plan import uniform_plan
 from analysis.pruning.selection import select
@@ -127,3 +133,18 @@ def test_nothing_is_modified(make):
     make(problem).at(3)
     assert same(before, snapshot(problem.network.module))
     assert all(torch.equal(values, problem.scores.values[name]) for name, values in scores.items())
+
+
+@pytest.mark.parametrize("method", ["lamp", "global-mean"])
+def test_scores_below_zero_are_no_shares(method):
+    """The methods that are named instead are those that find a plan."""
+    problem = problem_of(mlp_gauge(), "weight")
+    values = {name: value - 0.1 for name, value in problem.scores.values.items()}
+    signed = replace(problem, scores=replace(problem.scores, values=values, criterion="movement"))
+    with pytest.raises(PlanError, match="criterion movement gives some below 0") as refusal:
+        METHODS[method].path(signed, "macs", "smallest-loss")
+    for other in METHODS.values():
+        assert (other.label in str(refusal.value).split(": ")[1]) == other.takes_signed
+        if other.takes_signed:
+            assert propose(signed, Goal("connections", 0.5), other.name).share <= 0.5
+    assert method not in {seed.origin for seed in make_seeds(signed, "connections")}

@@ -1,6 +1,10 @@
 """The solver against looking at every step."""
 
+import math
+
 import pytest
+import torch
+from torch import nn
 
 from analysis.allocation import solve as solving
 from analysis.allocation.costs import share
@@ -10,8 +14,11 @@ from analysis.allocation.methods.uniform import uniform
 from analysis.allocation.path import Path
 from analysis.allocation.solve import MARKS, solve
 from analysis.measure.quality import evaluate, headline
+from analysis.pruning.groups import with_groups
 from analysis.pruning.prune import prune
-from tests.allocation.problems import conv_gauge, mlp_gauge, problem_of, resnet_gauge
+from analysis.tracing import trace
+from tests.allocation.problems import conv_gauge, gauge_of, mlp_gauge, noise, problem_of, resnet_gauge
+from tests.networks import randomise
 
 GAUGES = {"mlp": mlp_gauge, "conv": conv_gauge, "resnet": resnet_gauge}
 
@@ -85,3 +92,26 @@ def test_progress_rises_to_one():
     problem = problem_of(mlp_gauge(), "channel")
     solve(problem, Goal("macs", 0.5), uniform(problem), told.append)
     assert told == sorted(told) and told[-1] == 1 and len(told) > 2
+
+
+class Shares(nn.Module):
+    """Divides by a sum, which is 0 once the first layer says nothing: NaN."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.head = nn.Linear(5, 8, bias=False), nn.Linear(8, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = torch.relu(self.first(x))
+        return self.head(x / x.sum(1, keepdim=True))
+
+
+def test_answers_that_are_no_numbers_lie_below_every_floor():
+    module = randomise(Shares())
+    with torch.no_grad():
+        module.first.weight.abs_()
+    gauge = gauge_of(with_groups(trace(module, torch.ones(1, 5), "shares")), noise((5,)).abs())
+    problem = problem_of(gauge, "weight", cap=1.0)
+    assert solving.headline_at(problem, {"first": 40}, 0.0) == -math.inf
+    solution = solve(problem, Goal("floor", 0.0), uniform(problem))
+    assert solution is not None and solution.counts["first"] < 40

@@ -62,10 +62,11 @@ def tour(
         if name == "prune":
             _prune_a_little(page)
         for view in _views(page):
+            picture = name if view is None else f"{name}-{'-'.join(view.lower().split())}"
             if view is not None:
                 choose_view(page, view)
-            _begin(page)
-            picture = name if view is None else f"{name}-{'-'.join(view.lower().split())}"
+            if kept is None or picture in kept:
+                _begin(page)
             alerts = page.locator("[data-testid='stException'], [data-testid='stAlertContentError']").all()
             problems += [f"{network} {picture} {theme}: {alert.inner_text()}" for alert in alerts]
             if kept is None or picture in kept:

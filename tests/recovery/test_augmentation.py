@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from analysis.datasets import Split
+from analysis.errors import PrunescopeError
 from analysis.recovery.augmentation import (
     NOTHING,
     Augmentation,
@@ -114,3 +115,20 @@ def test_the_seed_decides_and_inputs_are_left_alone():
     assert torch.equal(images, copy)
     assert first.shape == images.shape
     assert first.dtype == images.dtype
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"shift": -1}, {"shift": 1.5}, {"cutout": -3}, {"noise": -1.0}, {"noise": float("nan")}]
+)
+def test_what_means_nothing_is_refused(wrong):
+    with pytest.raises(PrunescopeError, match="give 0 or more"):
+        Augmentation(**wrong)
+
+
+@pytest.mark.parametrize("kind", ["shift", "cutout"])
+def test_more_than_the_images_have_is_refused(kind):
+    images = _split(_images())  # 6 x 7
+    assert augmenter(Augmentation(**{kind: 7}), images) is not None
+    with pytest.raises(PrunescopeError, match=rf"{kind} is 8 pixels, and the images have 6 x 7"):
+        augmenter(Augmentation(**{kind: 8}), images)
+    assert augmenter(Augmentation(**{kind: 8}), _split(torch.randn(9, 5))) is None

@@ -182,8 +182,15 @@ def test_removed_weights_stay_zero_with_hints():
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"temperature": 0.0}, {"soft": 1.1}, {"soft": -0.1}, {"hint_weight": -1.0}]
-)
+    "wrong",
+    [{"temperature": 0.0}, {"temperature": math.inf}, {"temperature": math.nan}, {"soft": 1.1}, {"soft": -0.1},
+     {"soft": math.nan}, {"hint_weight": -1.0}, {"hint_weight": math.nan}, {"hint_weight": math.inf}],
+)  # fmt: skip
 def test_out_of_range_is_refused(wrong):
     with pytest.raises(PrunescopeError):
         Distillation(**wrong)
+
+
+def test_a_hint_of_no_layer_is_refused_with_those_there_are(pruned):
+    with pytest.raises(PrunescopeError, match=r"no layer called 'nope'.*conv1, conv2, head"):
+        next(distil(pruned, Recipe(1), Distillation(hints=("conv1", "nope"))))

@@ -280,5 +280,11 @@ def test_what_contradicts_itself_is_refused(mlp):
         Course(soft=True, rewind=0)
     with pytest.raises(PrunescopeError, match="cannot stop on the way"):
         Course(soft=True, floor=0.5)
+    for wrong, words in (
+        ({"last_epochs": 0}, "at least 1 epoch"), ({"rewind": -1}, "0 epochs of training on, or more"),
+        ({"floor": float("nan")}, "floor is a number"),
+    ):  # fmt: skip
+        with pytest.raises(PrunescopeError, match=words):
+            Course(**wrong)
     with pytest.raises(PlanError, match="by hand alone"):
         steps_of(mlp, Plan(mlp.dense.name, "l1", picks=(Pick(mlp.dense.groups[0].name, 0, True),)), Course())

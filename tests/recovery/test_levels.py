@@ -90,6 +90,8 @@ def test_refusals_name_the_remedy(net):
     for steps in (0, MAX_STEPS + 1):
         with pytest.raises(PlanError, match=f"choose 1 to {MAX_STEPS}"):
             levels("cubic", net, plan, steps)
+    with pytest.raises(PlanError, match="removes nothing"):
+        levels("cubic", net, Plan(net.name, "l1"), 4)
     by_hand = Plan(net.name, "l1", picks=(Pick(net.groups[0].name, 0, True),))
     with pytest.raises(PlanError, match=r"by hand alone.*fine-tune"):
         levels("cubic", net, by_hand, 4)

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torch import nn
 
 from analysis.datasets import Dataset, Split
 from analysis.errors import DataError
@@ -14,11 +15,17 @@ from analysis.importance.registry import score
 from analysis.network import weight_parameters
 from analysis.pruning.channels import cut_modules
 from analysis.pruning.plan import Cut, uniform_plan
-from analysis.pruning.prune import prune
-from analysis.pruning.selection import select
+from analysis.pruning.prune import prune, remove
+from analysis.pruning.selection import Selection, select
+from analysis.recovery.fine_tune import fine_tune
+from analysis.recovery.gradual import Course, gradually
+from analysis.recovery.penalties import PENALTIES
 from analysis.recovery.pruned import begin, hold_out, locks
+from analysis.recovery.recipe import Recipe
+from analysis.recovery.registry import METHODS
+from analysis.recovery.sparse_training import train_for_sparsity
 from analysis.tasks import CLASSIFICATION
-from tests.networks import ConvNet, load, randomise
+from tests.networks import ConvNet, Mlp, dataset, load, randomise
 from tests.zoo.networks import BY_NAME
 from tests.zoo.opened import from_module
 
@@ -88,3 +95,45 @@ def test_nothing_is_locked_where_channels_alone_are_gone():
     network = load(randomise(ConvNet()), (2, 5, 5), "conv")
     plan = uniform_plan(network, "l1", "channel", 0.5)
     assert locks(network, select(network, plan, score(network, "l1"))) == {}
+
+
+@pytest.mark.parametrize("part", ["removed too", "alone"])
+def test_zeros_that_a_layer_came_with_are_locked_if_they_are_many(part):
+    """A tenth of 320 weights is 32; the rows of removed channels go from the mask, too."""
+    module = randomise(nn.Sequential(nn.Linear(16, 20), nn.ReLU(), nn.Linear(20, 3)))
+    with torch.no_grad():
+        module[0].weight[:2] = 0  # 32 of 320
+        module[2].weight[0, :5] = 0  # 5 of 60: fewer than a tenth
+    network = load(module, (16,), "sparse")
+    gone = {"0": torch.zeros(20, 16, dtype=torch.bool)} if part == "removed too" else {}
+    for mask in gone.values():
+        mask[7, 3] = True
+    expected = module[0].weight.detach() == 0
+    if gone:
+        expected[7, 3] = True
+    found = locks(network, Selection({"0": (0, 5)}, gone))
+    assert list(found) == ["0.weight"]
+    assert torch.equal(found["0.weight"], expected[[row for row in range(20) if row not in (0, 5)]])
+    with torch.no_grad():
+        module[0].weight[0, 0] = 1.0  # 31 of 320
+    assert locks(load(module, (16,), "dense"), Selection()) == {}
+
+
+def test_a_network_that_came_sparse_stays_as_sparse():
+    module = randomise(Mlp())
+    with torch.no_grad():
+        module.fc2.weight[torch.rand(6, 7, generator=torch.Generator().manual_seed(0)) < 0.6] = 0
+    network, data = load(module, (5,)), dataset((5,), 3, 60)
+    selection = select(network, uniform_plan(network, "l1", "channel", 0.4), score(network, "l1"))
+    begun = begin(network, remove(network, selection), selection, data)
+    zero = begun.network.weight("fc2") == 0
+    recipe = Recipe(epochs=1, learning_rate=0.1, batch=8)
+    course = Course(steps=2, recipe=recipe)
+    start = begin(network, network, Selection(), data)
+    (*_, last) = gradually(start, uniform_plan(network, "l1", "weight", 0.1), course)
+    assert not last.network.weight("fc2")[network.weight("fc2") == 0].any()
+    (*_, trained) = train_for_sparsity(network, data, PENALTIES["l1"], 1.0, recipe)
+    assert not trained.network.weight("fc2")[network.weight("fc2") == 0].any()
+    for found in (next(fine_tune(begun, recipe)).now, METHODS["reconstruction"].run(begun, print).network):
+        assert not torch.equal(found.weight("fc2"), begun.network.weight("fc2"))
+        assert torch.equal(found.weight("fc2") == 0, zero)

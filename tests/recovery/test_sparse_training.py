@@ -116,6 +116,7 @@ def test_training_goes_on_after_what_is_known(conv):
 def test_the_way_is_the_sum_of_all_steps():
     recipe = Recipe(epochs=2, learning_rate=0.1, batch=10, momentum=0.5, schedule="constant", warm_up=0.0)
     assert way(recipe, 25) == pytest.approx(2 * 3 * 0.1 / 0.5)  # three batches an epoch
+    assert way(recipe, 21) == pytest.approx(2 * 2 * 0.1 / 0.5), "a last single example joins the batch before"
 
 
 def test_histogram_bins_by_hand():

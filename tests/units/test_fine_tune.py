@@ -13,7 +13,7 @@ from analysis.recovery.fine_tune import fine_tune
 from analysis.recovery.keep import keep_here
 from analysis.recovery.recipe import Recipe
 from analysis.recovery.recovered import restore
-from analysis.recovery.training import best_epoch, merit
+from analysis.recovery.training import improves, merit
 from analysis.units import Case, find_unit
 from analysis.units import fine_tune as unit
 from analysis.units.fine_tune import BEST, START, curves, from_parameters, parameters
@@ -50,8 +50,8 @@ def test_epochs_are_the_engines_and_the_best_weights_are_kept(case, distillation
     expected = list(distil(begun, RECIPE, distillation) if distillation else fine_tune(begun, RECIPE))
     assert found.judged == [(e.validation_loss, e.validation) for e in expected]
     assert [part["train_loss"] for part in found.epochs] == [e.train_loss for e in expected]
-    number = best_epoch(found.judged)
-    if merit(found.judged[number - 1]) > merit(found.start):
+    number = max((epoch.number for epoch in expected if improves(epoch, found.start)), default=0)
+    if number:
         assert found.kept_epoch == number
         kept = keep_here().get(found.kept)
         network = restore(case.network, kept)
@@ -69,11 +69,8 @@ def test_weights_are_kept_on_the_way_once_time_has_passed(case, monkeypatch):
     monkeypatch.setattr(unit, "KEEP_SECONDS", 0.0)
     parts = _found(case, parameters(RECIPE))
     known = curves(parts[:1])
-    least = merit(known.start)
-    for part in parts[1:]:
-        mine = merit((part["validation_loss"], part["validation"]))
-        assert ("recovered" in part) == (mine > least)
-        least = max(least, mine)
+    for part, epoch in zip(parts[1:], fine_tune(case.begin(), RECIPE), strict=True):
+        assert ("recovered" in part) == improves(epoch, known.start)
     assert any("recovered" in part for part in parts)
     assert all(part["epoch"] != BEST for part in parts)
 
@@ -108,17 +105,36 @@ def test_what_counts_when_it_goes_on_is_what_was_kept(case, monkeypatch):
     lost = {**whole[first], "epoch": whole[first]["epoch"] + 1, "validation": 1.0, "validation_loss": 0.0}
     del lost["recovered"], lost["kept_epoch"]
     rest = _found(case, parameters(recipe), [*whole[: first + 1], lost])
-    least = merit((whole[first]["validation_loss"], whole[first]["validation"]))
-    better = [part for part in rest if merit((part["validation_loss"], part["validation"])) > least]
-    assert better
-    assert "recovered" in better[0]
+    assert any("recovered" in part for part in rest)
 
 
-def test_without_kept_weights_it_begins_again_and_finds_the_same(case):
+def test_without_kept_weights_it_begins_again_and_finds_the_same(case, monkeypatch, tmp_path):
     wanted = parameters(RECIPE)
     whole = _found(case, wanted)
+    monkeypatch.setenv(keep.FOLDER, str(tmp_path / "elsewhere"))
     again = _found(case, wanted, whole[:3])
     assert _without_time(again) == _without_time(whole[1:])
+
+
+def test_the_first_better_weights_are_kept_at_once(case, monkeypatch):
+    monkeypatch.setattr(unit, "KEEP_SECONDS", 1e9)
+    start, *parts = _found(case, parameters(RECIPE))
+    better = [p for p in parts if p["epoch"] != BEST and _merit(p) > merit(tuple(start["start"]))]
+    assert "recovered" in better[0]
+    assert not any("recovered" in part for part in parts if part["epoch"] not in (better[0]["epoch"], BEST))
+
+
+def _merit(part):
+    return merit((part["validation_loss"], part["validation"]))
+
+
+@pytest.mark.parametrize("missing", [[1], [2], [1, 2, 3, 4]])
+def test_where_an_epoch_is_missing_it_begins_again(case, missing):
+    wanted = parameters(RECIPE)
+    whole = _found(case, wanted)
+    assert whole[-1]["epoch"] == BEST
+    known = [part for part in whole if part["epoch"] not in missing]
+    assert _without_time(_found(case, wanted, known)) == _without_time(whole[1:])
 
 
 def test_nothing_is_kept_that_is_no_better_than_the_start(case, monkeypatch):

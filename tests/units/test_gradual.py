@@ -99,8 +99,6 @@ def test_it_goes_on_behind_what_is_known(case, course):
     rest = _found(case, course, whole[:2])
     assert [part["step"] for part in rest] == [3]
     last, expected = from_data(rest[0]), from_data(whole[2])
-    if course.soft:  # what the step before had zeroed is not kept
-        last = replace(last, back=expected.back)
     assert _same(last, expected)
     assert _found(case, course, whole) == []
     assert once("gradual", [*whole, *rest]) == whole
@@ -143,3 +141,14 @@ def test_scores_with_data_are_asked_of_the_network_as_it_is(case):
     assert score(case.network, "taylor", case.dataset).examples > 0
     other = Case(case.network, case.dataset, case.split, plan)
     assert [part["step"] for part in _found(other, COURSE)] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("done", [1, 2])
+@pytest.mark.parametrize("course", [COURSE, replace(COURSE, rescore=False)])
+def test_what_has_grown_back_is_known_when_it_goes_on(case, course, done):
+    soft = replace(course, soft=True, steps=4, recipe=Recipe(epochs=1, batch=16, learning_rate=0.3))
+    whole = _found(case, soft)
+    rest = _found(case, soft, whole[:done])
+    assert [from_data(part).back for part in rest] == [from_data(part).back for part in whole[done:]]
+    assert None not in [from_data(part).back for part in rest]
+    assert all(_same(from_data(a), from_data(b)) for a, b in zip(rest, whole[done:], strict=True))

@@ -1,14 +1,16 @@
 """The units that propose and recover: parts, what is known, and the way through plain data."""
 
+import copy
 import json
 from dataclasses import replace
 
 import pytest
+import torch
 
 from analysis.allocation.appraisal import appraise
 from analysis.allocation.goals import Goal
 from analysis.allocation.problem import make_problem
-from analysis.allocation.proposal import propose
+from analysis.allocation.proposal import TimingError, propose
 from analysis.allocation.registry import METHODS
 from analysis.allocation.repaired_curves import repaired_sweep
 from analysis.errors import PlanError
@@ -16,9 +18,10 @@ from analysis.importance.registry import score
 from analysis.live import Gauge
 from analysis.measure.measurement import measure
 from analysis.measure.quality import Interval, evaluate, headline, headline_change
+from analysis.network import replace_modules
 from analysis.pruning.plan import Plan, uniform_plan
 from analysis.pruning.prune import prune
-from analysis.recovery.keep import keep_here
+from analysis.recovery.keep import FOLDER, KeepError, keep_here
 from analysis.recovery.recipe import Recipe
 from analysis.recovery.recovered import restore
 from analysis.sensitivity import Sensitivity, curves_of, sweep
@@ -147,7 +150,8 @@ def test_recovery_starts_from_each_plan_and_is_measured_on_the_evaluation_exampl
     assert [part["name"] for part in parts] == list(plans)
     again = plain(recovered_proposals.run(given, wanted, parts[:1], QUIET))
     for part, other in zip(parts[1:], again, strict=True):
-        assert {**part, "seconds": 0} == {**other, "seconds": 0}
+        alike = {"seconds": 0, "recovered": ""}  # the kept file tells the time it took
+        assert {**part, **alike} == {**other, **alike}
     for part in map(recovered_proposals.from_data, parts):
         assert part.epochs == 2 and 0 <= part.epoch <= 2 and part.seconds > 0
         assert part.quality.low <= part.quality.value <= part.quality.high
@@ -193,3 +197,87 @@ def test_weights_stay_zero_and_regression_has_parts_too():
 def test_they_are_found_by_their_kinds():
     assert find_unit("proposals") is proposals.run
     assert find_unit("recovered-proposals") is recovered_proposals.run
+
+
+def bare() -> Case:
+    """A network without BatchNorm, always right on the examples it is measured on."""
+    network, data = load(randomise(Mlp()), (5,)), dataset((5,), 3, 60)
+    data.evaluation.targets[:] = network.module(data.evaluation.inputs).argmax(1)
+    return Case(network, data, data.evaluation, Plan(network.name, "l1"))
+
+
+def test_a_repair_that_misses_the_goal_is_refused(monkeypatch):
+    """The repair gives all weights back, and of another network those that are left lose more."""
+    given, kept = bare(), []
+    monkeypatch.setattr(proposals, "keep_here", lambda: kept.append(1))
+    monkeypatch.setattr(proposals, "repair", lambda pruned: pruned.dense)
+    for kind, words in (("connections", "100% of the nonzero connections"), ("best-bytes", "best encoding")):
+        wanted = proposals.parameters(Goal(kind, 0.7), "weight", "l1", ["uniform"], repaired=True)
+        (made,) = proposals.proposals_of(plain(proposals.run(given, wanted, [], QUIET)))
+        assert made.proposal is None and words in made.refused and "without repair" in made.refused
+    wrong = replace_modules(given.network, {"head": torch.nn.Linear(6, 3).requires_grad_(False)})
+    monkeypatch.setattr(proposals, "repair", lambda pruned: wrong)
+    wanted = proposals.parameters(Goal("floor", 1.0), "weight", "l1", ["uniform"], repaired=True)
+    (made,) = proposals.proposals_of(plain(proposals.run(given, wanted, [], QUIET)))
+    assert made.proposal is None and "less than 100.0%" in made.refused
+    assert kept == []
+
+
+def test_where_a_repair_takes_room_more_goes_until_the_goal_is_met(monkeypatch):
+    """Each repair gives back two weights in ten that had gone: 0.6 is left where 0.5 were."""
+    given = bare()
+
+    def giving_back(pruned):
+        changed = {}
+        for name, mask in pruned.selection.weights.items():
+            changed[name] = copy.deepcopy(pruned.network.module.get_submodule(name))
+            back = mask.flatten().nonzero()[::5, 0]
+            with torch.no_grad():
+                changed[name].weight.view(-1)[back] = 1.0
+        return replace_modules(pruned.network, changed)
+
+    monkeypatch.setattr(proposals, "repair", giving_back)
+    wanted = proposals.parameters(Goal("connections", 0.6), "weight", "l1", ["uniform"], repaired=True)
+    (made,) = proposals.proposals_of(plain(proposals.run(given, wanted, [], QUIET)))
+    network = restore(given.network, keep_here().get(made.proposal.plan.recovered))
+    left = sum(int(network.weight(name).count_nonzero()) for name in ("fc1", "fc2", "head"))
+    assert 0.5 < made.proposal.share == left / (35 + 42 + 18) <= 0.6
+
+
+def test_the_share_is_that_of_the_repaired_network(monkeypatch):
+    given = bare()
+    usual = proposals.repair
+
+    def mended(pruned):
+        found = usual(pruned)
+        head = copy.deepcopy(found.module.head)
+        with torch.no_grad():
+            head.weight[0] = 0
+        return replace_modules(found, {"head": head})
+
+    monkeypatch.setattr(proposals, "repair", mended)
+    wanted = proposals.parameters(Goal("connections", 0.7), "weight", "l1", ["uniform"], repaired=True)
+    (made,) = proposals.proposals_of(plain(proposals.run(given, wanted, [], QUIET)))
+    network = restore(given.network, keep_here().get(made.proposal.plan.recovered))
+    left = sum(int(network.weight(name).count_nonzero()) for name in ("fc1", "fc2", "head"))
+    assert made.proposal.share == left / (35 + 42 + 18) < 0.7
+    assert made.appraisal.shares["connections"] == made.proposal.share
+
+
+def test_what_is_no_finding_is_raised_and_not_kept(monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    wanted = proposals.parameters(GOAL, "channel", "l1", ["uniform", "erk"], repaired=True)
+    with monkeypatch.context() as broken, pytest.raises(KeepError):
+        broken.setenv(FOLDER, str(tmp_path / "file" / "folder"))
+        list(proposals.run(case(), wanted, [], QUIET))
+
+    def timed(problem, goal, method, **options):
+        if method == "uniform":
+            raise TimingError("not this time")
+        return propose(problem, goal, method, **options)
+
+    monkeypatch.setattr(proposals, "propose", timed)
+    parts = proposals.run(case(), wanted, [], QUIET)
+    assert [next(parts)["name"], next(parts)["name"]] == ["dense", "erk"]
+    with pytest.raises(TimingError, match="not this time"):
+        next(parts)

@@ -108,3 +108,10 @@ def test_only_what_the_criterion_can_rank_is_cut(case):
         )
     )
     assert [{p["ratio"] for p in part["points"]} for part in parts if "trained" in part] == [set(RATIOS)] * 2
+
+
+@pytest.mark.parametrize("missing", [0, 1, 2])
+def test_training_begins_anew_if_an_epoch_is_missing(case, missing):
+    whole = found(case)
+    known = [part for part in whole[:4] if part["number"] != missing]
+    assert [p.get("number") for p in found(case, known)] == [0, 1, 2, 3, None, None]

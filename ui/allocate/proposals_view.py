@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import streamlit as st
@@ -113,7 +114,9 @@ def _found(parts: Sequence[Message], asked: Asked) -> None:
             f"Share of each target's {asked.granularity}s that goes, in percent, targets from the input on. Rows in which "
             "the columns differ are what the methods disagree about."
         )
-        _to_console(made, asked)
+        best = _best(made, asked)
+        ordered = [best, *(found for found in made if found is not best)]
+        _to_console({found.name: found.proposal.plan for found in ordered if found.proposal}, "proposed")
 
 
 def _best_words(made: Sequence[Measured], asked: Asked) -> str:
@@ -187,24 +190,22 @@ def _row(found: Measured) -> dict[str, Any]:
     }
 
 
-def _to_console(made: Sequence[Measured], asked: Asked) -> None:
-    by_name = {found.name: found for found in made}
-    best = _best(made, asked)
+def _to_console(plans_of: Mapping[str, Plan], what: str) -> None:
+    """Proposals by name, the best one first, and the way to the console with one of them."""
     left, right = st.columns([2, 3], vertical_alignment="bottom")
     name = left.selectbox(
-        "Proposal",
-        list(by_name),
-        index=list(by_name).index(best.name),
-        format_func=lambda n: METHODS[by_name[n].method].label,
-        key=f"allocate:chosen:{best.name}",
+        "Proposal", list(plans_of), format_func=_label, key=f"allocate:{what}:{next(iter(plans_of))}"
     )
-    proposal = by_name[name].proposal
-    assert proposal is not None
     with right:
-        plans.console_button(proposal.plan, "allocate:open")
+        plans.console_button(plans_of[name], f"allocate:open:{what}")
     st.caption(
         "It becomes the plan in force on the Prune page, to be tuned by hand; undo there brings the one before back."
     )
+
+
+def _label(name: str) -> str:
+    """A proposal's name, for people: its method."""
+    return METHODS[name.split()[0]].label
 
 
 def _recovery(asked: Asked, made: Sequence[Measured]) -> None:
@@ -239,45 +240,63 @@ def _recovery(asked: Asked, made: Sequence[Measured]) -> None:
     studies.panel(
         study, lambda parts: _recovered(parts, asked, made), button="Recover them all", name="recovered",
         sentence=f"Fine-tunes each proposal for {epochs} epochs on {dataset.calibration.origin} (Adam, learning "
-        f"rate {recipe.learning_rate:g}, the best epoch on held-out examples counts) and measures it again: "
-        f"{theme.duration(seconds)}. "
+        f"rate {recipe.learning_rate:g}; held-out examples choose the epoch, or the start if none is better) and measures it "
+        f"again: {theme.duration(seconds)}. "
         "To tune one further, open it in the console and go to Recover.",
     )  # fmt: skip
 
 
 def _recovered(parts: Sequence[Message], asked: Asked, made: Sequence[Measured]) -> None:
-    metric = workspace.opened().dataset.task.headline
-    after = {found.name: found for found in map(recovered_proposals.from_data, parts)}
-    rows = [found for found in made if found.name in after]
+    found = [recovered_proposals.from_data(part) for part in parts]
+    by_name = {one.name: one for one in made}
+    for refused in (one for one in found if one.quality is None):
+        st.caption(f"{METHODS[by_name[refused.name].method].label}: {theme.plain(refused.refused)}")
+    after = {one.name: one for one in found if one.quality is not None}
+    if not after:
+        return
     with st.container(border=True):
-        _chart(rows, workspace.dense().headline.value, asked, after)
+        _chart([by_name[name] for name in after], workspace.dense().headline.value, asked, after)
         st.caption(
             f"Open: {_before(asked)}; filled: after recovery, each with its 95% interval on the evaluation examples, which "
-            "recovery never saw. It begins at the network as cut, with the weights as loaded. What was worse as cut may be "
-            "better afterwards; only rows whose intervals part are told apart."
+            "recovery never saw. What was worse before may be better afterwards; only rows whose intervals part are told "
+            "apart."
         )
         st.dataframe(
-            [
-                {
-                    "method": METHODS[found.method].label,
-                    _before(asked): theme.number(found.appraisal.quality.value, metric),
-                    "after recovery": theme.number(after[found.name].quality.value, metric),
-                    "change from dense (95% interval)": f"{theme.delta(after[found.name].change.value, metric)} "
-                    f"({theme.change_interval(after[found.name].change, metric)})",
-                    "best epoch": _epoch_words(after[found.name]),
-                    "trained": f"{after[found.name].seconds:.1f} s",
-                }
-                for found in rows
-                if found.appraisal is not None
-            ],
-            hide_index=True,
+            [_recovered_row(by_name[name], one, asked) for name, one in after.items()], hide_index=True
         )
+        _to_console(
+            {
+                name: _with_weights(by_name[name], one)
+                for name, one in sorted(after.items(), key=lambda item: -_value(item[1]))
+            },
+            "recovered",
+        )
+
+
+def _recovered_row(found: Measured, after: Recovery, asked: Asked) -> dict[str, str]:
+    metric = workspace.opened().dataset.task.headline
+    assert found.appraisal is not None and after.quality is not None and after.change is not None
+    return {
+        "method": METHODS[found.method].label,
+        _before(asked): theme.number(found.appraisal.quality.value, metric),
+        "after recovery": theme.number(after.quality.value, metric),
+        "change from dense (95% interval)": f"{theme.delta(after.change.value, metric)} "
+        f"({theme.change_interval(after.change, metric)})",
+        "best epoch": f"{after.epoch} of {after.epochs}" if after.epoch else "none: stays as it was",
+        "trained": f"{after.seconds:.1f} s",
+    }
+
+
+def _value(found: Recovery) -> float:
+    return found.quality.value if found.quality else -math.inf
+
+
+def _with_weights(found: Measured, after: Recovery) -> Plan:
+    """The proposal's plan with what recovery made of it."""
+    assert found.proposal is not None
+    return replace(found.proposal.plan, recovered=after.recovered)
 
 
 def _before(asked: Asked) -> str:
     """What a proposal is before it is trained."""
     return "repaired" if asked.repaired else "as cut"
-
-
-def _epoch_words(found: Recovery) -> str:
-    return f"{found.epoch} of {found.epochs}" if found.epoch else "none: stays as cut"
