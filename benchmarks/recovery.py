@@ -264,7 +264,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.recovery", description=__doc__)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument(
-        "--weight-seeds", type=int, default=1, help="of single weights and of the same training"
+        "--more-seeds", type=int, default=1, help="of weights, and of torch-pruning with our training"
     )
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     options = parser.parse_args()
