@@ -109,6 +109,7 @@ def _whole_page(page: Page) -> None:
     """Make the window as high as the page, since its main part scrolls in itself."""
     height = page.evaluate("document.querySelector(\"[data-testid='stMain']\").scrollHeight")
     page.set_viewport_size({"width": WIDTH, "height": max(HEIGHT, min(int(height), 2400))})
+    page.evaluate("document.querySelector(\"[data-testid='stMain']\").scrollTo(0, 0)")
     page.wait_for_timeout(700)
 
 
