@@ -67,6 +67,18 @@ class Mlp(nn.Module):
         return self.head(self.act2(self.fc2(self.act1(self.fc1(x)))))
 
 
+class Shares(nn.Module):
+    """Divides by a sum, which is 0 once the first layer says nothing: NaN."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.head = nn.Linear(5, 8, bias=False), nn.Linear(8, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.relu(self.first(x))
+        return self.head(x / x.sum(1, keepdim=True))
+
+
 class FlatNet(nn.Module):
     """A convolution whose 5x5 maps are flattened into a linear layer; reads (1, 7, 7)."""
 

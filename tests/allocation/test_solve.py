@@ -4,7 +4,6 @@ import math
 
 import pytest
 import torch
-from torch import nn
 
 from analysis.allocation import solve as solving
 from analysis.allocation.costs import share
@@ -18,7 +17,7 @@ from analysis.pruning.groups import with_groups
 from analysis.pruning.prune import prune
 from analysis.tracing import trace
 from tests.allocation.problems import conv_gauge, gauge_of, mlp_gauge, noise, problem_of, resnet_gauge
-from tests.networks import randomise
+from tests.networks import Shares, randomise
 
 GAUGES = {"mlp": mlp_gauge, "conv": conv_gauge, "resnet": resnet_gauge}
 
@@ -92,18 +91,6 @@ def test_progress_rises_to_one():
     problem = problem_of(mlp_gauge(), "channel")
     solve(problem, Goal("macs", 0.5), uniform(problem), told.append)
     assert told == sorted(told) and told[-1] == 1 and len(told) > 2
-
-
-class Shares(nn.Module):
-    """Divides by a sum, which is 0 once the first layer says nothing: NaN."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.first, self.head = nn.Linear(5, 8, bias=False), nn.Linear(8, 3)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = torch.relu(self.first(x))
-        return self.head(x / x.sum(1, keepdim=True))
 
 
 def test_answers_that_are_no_numbers_lie_below_every_floor():

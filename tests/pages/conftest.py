@@ -117,6 +117,11 @@ def metric(app: AppTest, label: str) -> str:
     return next(m.value for m in app.metric if m.label == label)
 
 
+def charts(app: AppTest) -> list[dict[str, Any]]:
+    """The Plotly charts of the page, as plain data."""
+    return [json.loads(chart.proto.spec) for chart in app.get("plotly_chart")]
+
+
 def console(app: AppTest) -> dict[str, Any]:
     """What the prune console was given to draw."""
     return json.loads(app.get("bidi_component")[0].proto.json)

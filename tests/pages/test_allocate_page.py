@@ -19,11 +19,11 @@ from analysis.allocation.registry import METHODS
 from analysis.datasets import Dataset, Split
 from analysis.pruning.plan import Plan
 from analysis.sources import Opened
-from analysis.tasks import BINARY, CLASSIFICATION
+from analysis.tasks import CLASSIFICATION
 from analysis.units import Case
 from analysis.units import proposals as unit
-from tests.networks import Mlp, load, randomise, split
-from tests.pages.conftest import Bring, Open, follow, texts
+from tests.pages.conftest import Bring, Open, charts, follow, texts
+from tests.pages.stand_ins import single
 from tests.zoo.networks import BY_NAME
 from tests.zoo.opened import from_module
 from ui import library, studies, theme
@@ -44,10 +44,6 @@ def only(app: AppTest, *methods: str) -> AppTest:
 
 def press(app: AppTest, label: str) -> AppTest:
     return next(button for button in app.button if button.label == label).click().run()
-
-
-def charts(app: AppTest) -> list[dict[str, Any]]:
-    return [json.loads(chart.proto.spec) for chart in app.get("plotly_chart")]
 
 
 def heat(figure: dict[str, Any]) -> list[list[float]]:
@@ -131,13 +127,6 @@ def words() -> Opened:
     split = Split(BY_NAME["textcnn"].inputs(60, seed=3), torch.arange(60) % 2, "60 sentences")
     data = Dataset("sentences", CLASSIFICATION, split, split.take(torch.arange(30)), ("<i>ham</i>", "spam"))
     return Opened(replace(network, name="tokens"), data)
-
-
-def single() -> Opened:
-    """Rows that a network with a single output tells into two classes."""
-    network = load(randomise(Mlp(outputs=1)), (5,), "single")
-    rows = split((5,), 2, 60, task=BINARY)
-    return Opened(network, Dataset("rows", BINARY, rows, rows, ("no", "yes")))
 
 
 def refused() -> Opened:

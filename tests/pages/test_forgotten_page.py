@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -30,7 +29,7 @@ from analysis.tasks import BINARY, CLASSIFICATION
 from analysis.tracing import trace
 from tests.networks import Mlp, load, randomise
 from tests.networks import split as tiny_rows
-from tests.pages.conftest import Bring, Open, follow, metric, texts
+from tests.pages.conftest import Bring, Open, charts, follow, metric, texts
 from tests.zoo.networks import BY_NAME
 from tests.zoo.opened import from_module
 from ui.forgotten import forgotten_views
@@ -67,10 +66,6 @@ def view(app: AppTest, name: str) -> AppTest:
 
 def select(app: AppTest, label: str) -> Any:
     return next(s for s in app.main.selectbox if s.label == label)
-
-
-def charts(app: AppTest) -> list[dict[str, Any]]:
-    return [json.loads(chart.proto.spec) for chart in app.get("plotly_chart")]
 
 
 def html(app: AppTest) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from analysis.recovery.recovered import restore
 from analysis.tasks import ACCURACY, R2
 from analysis.units import Case, find_unit
 from analysis.units.gradual import Point
-from tests.pages.conftest import Open, follow, metric, texts
+from tests.pages.conftest import Open, charts, follow, metric, texts
 from ui import library, studies, theme, workspace
 from ui.recover.gradual_figures import saw_tooth, schedule_levels
 
@@ -60,10 +59,6 @@ def view(app: AppTest) -> AppTest:
 def put(app: AppTest, network: str, plan: Plan) -> AppTest:
     app.session_state["benches"][network].move(plan)
     return app.run()
-
-
-def charts(app: AppTest) -> list[dict[str, Any]]:
-    return [json.loads(chart.proto.spec) for chart in app.get("plotly_chart")]
 
 
 def setting(app: AppTest, label: str) -> Any:

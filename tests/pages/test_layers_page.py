@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -22,12 +21,13 @@ from analysis.pruning.plan import Plan, uniform_plan
 from analysis.pruning.prune import prune
 from analysis.pruning.selection import select
 from analysis.sources import Opened
-from analysis.tasks import BINARY, CLASSIFICATION, REGRESSION
+from analysis.tasks import CLASSIFICATION, REGRESSION
 from analysis.units import Case, find_unit
 from tests.inside.nets import Residual
 from tests.networks import Mlp, load, randomise
 from tests.networks import split as tiny_rows
-from tests.pages.conftest import Bring, Open, follow, metric, texts
+from tests.pages.conftest import Bring, Open, charts, follow, metric, texts
+from tests.pages.stand_ins import single, tokens
 from tests.zoo.networks import BY_NAME
 from tests.zoo.opened import from_module
 from ui import studies, workspace
@@ -45,10 +45,6 @@ def view(app: AppTest, name: str) -> AppTest:
     app = app.segmented_control[0].set_value(name).run()
     assert not app.exception and not app.error
     return app
-
-
-def charts(app: AppTest) -> list[dict[str, Any]]:
-    return [json.loads(chart.proto.spec) for chart in app.get("plotly_chart")]
 
 
 @pytest.fixture
@@ -218,20 +214,6 @@ def words() -> Opened:
     split = Split(BY_NAME["vit-fused"].inputs(40), torch.arange(40) % 4, "40 pictures")
     data = Dataset("pictures", CLASSIFICATION, split, split, class_names=("a", "b", "c", "d"))
     return Opened(replace(network, name="transformer"), data)
-
-
-def tokens() -> Opened:
-    """Recurrent, tokens, one class."""
-    network = from_module("gru-tokens")
-    split = Split(BY_NAME["gru-tokens"].inputs(30), torch.zeros(30, dtype=torch.long), "30 lines")
-    data = Dataset("lines", CLASSIFICATION, split, split, class_names=("a", "b", "c", "d"))
-    return Opened(replace(network, name="tokens"), data)
-
-
-def single() -> Opened:
-    network = load(randomise(Mlp(outputs=1)), (5,), "single")
-    split = tiny_rows((5,), 2, 60, task=BINARY)
-    return Opened(network, Dataset("rows", BINARY, split, split, class_names=("no", "yes")))
 
 
 def values() -> Opened:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from analysis.recovery.keep import keep_here
 from analysis.recovery.recovered import restore
 from analysis.recovery.registry import CHAINS
 from analysis.units import Case, Message, find_unit
-from tests.pages.conftest import Open, texts
+from tests.pages.conftest import Open, charts, texts
 from ui import library, studies, theme, workspace
 
 pytestmark = pytest.mark.usefixtures("own_jobs")
@@ -27,10 +26,6 @@ def press(app: AppTest, label: str) -> AppTest:
     app = next(button for button in app.main.button if button.label.startswith(label)).click().run()
     assert not app.exception and not app.error
     return app
-
-
-def charts(app: AppTest) -> list[dict[str, Any]]:
-    return [json.loads(chart.proto.spec) for chart in app.get("plotly_chart")]
 
 
 @pytest.fixture

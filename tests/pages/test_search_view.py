@@ -29,7 +29,7 @@ from analysis.units import Case, find_unit
 from analysis.units.search import trials_of
 from tests.networks import load, randomise
 from tests.networks import split as tiny_rows
-from tests.pages.conftest import Bring, Open, follow, texts
+from tests.pages.conftest import Bring, Open, charts, follow, texts
 from tests.pages.test_layers_page import single, tokens, values, words
 from ui import services, studies, workspace
 from ui.allocate import search_view
@@ -43,10 +43,6 @@ def view(app: AppTest, name: str) -> AppTest:
     app = app.segmented_control[0].set_value(name).run()
     assert not app.exception and not app.error
     return app
-
-
-def charts(app: AppTest) -> list[dict[str, Any]]:
-    return [json.loads(chart.proto.spec) for chart in app.get("plotly_chart")]
 
 
 def trace(chart: dict[str, Any], name: str) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from analysis.units import Case, find_unit
 from analysis.units import drift as drift_unit
 from analysis.units import faithfulness as faithfulness_unit
 from tests.networks import Mlp, load, randomise
-from tests.pages.conftest import Bring, Open, follow, texts
+from tests.pages.conftest import Bring, Open, charts, follow, texts
 from tests.zoo.networks import BY_NAME
 from tests.zoo.opened import from_module
 from ui import studies
@@ -51,10 +51,6 @@ def select(app: AppTest, label: str) -> Any:
 def press(app: AppTest, label: str) -> AppTest:
     """Press a button and let the job come to its end, looking again and again as the browser does."""
     return follow(next(b for b in app.button if b.label == label).click().run())
-
-
-def charts(app: AppTest) -> list[dict[str, Any]]:
-    return [json.loads(chart.proto.spec) for chart in app.get("plotly_chart")]
 
 
 def traces(chart: dict[str, Any]) -> dict[str, dict[str, Any]]:

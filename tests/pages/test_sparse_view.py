@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -18,12 +17,13 @@ from analysis.pruning.plan import Plan
 from analysis.recovery.keep import FOLDER
 from analysis.recovery.penalties import PENALTIES, suits
 from analysis.sources import Opened
-from analysis.tasks import ACCURACY, BINARY, CLASSIFICATION, REGRESSION
+from analysis.tasks import ACCURACY, CLASSIFICATION, REGRESSION
 from analysis.units import Case, find_unit
 from analysis.units.sparse_training import Stage, from_data, trained
 from tests.networks import ConvNet, Mlp, load, randomise
 from tests.networks import split as tiny_rows
-from tests.pages.conftest import Bring, Open, follow, metric, texts
+from tests.pages.conftest import Bring, Open, charts, follow, metric, texts
+from tests.pages.stand_ins import single
 from tests.zoo.networks import BY_NAME
 from tests.zoo.opened import from_module
 from ui import library, studies, workspace
@@ -61,10 +61,6 @@ def view(app: AppTest, epochs: int | None = 2) -> AppTest:
         app.number_input[0].set_value(epochs).run()
     assert not app.exception and not app.error
     return app
-
-
-def charts(app: AppTest) -> list[dict[str, Any]]:
-    return [json.loads(chart.proto.spec) for chart in app.get("plotly_chart")]
 
 
 def test_a_job_trains_and_the_result_becomes_a_network_of_its_own(open_page: Open) -> None:
@@ -118,12 +114,6 @@ def token_lines() -> Opened:
     split = Split(BY_NAME["gru-tokens"].inputs(30), torch.zeros(30, dtype=torch.long), "30 lines")
     data = Dataset("lines", CLASSIFICATION, split, split, class_names=("a", "b", "c", "d"))
     return Opened(replace(network, name="tokens"), data)
-
-
-def single() -> Opened:
-    split = tiny_rows((5,), 2, 60, task=BINARY)
-    network = load(randomise(Mlp(outputs=1)), (5,), "single")
-    return Opened(network, Dataset("rows", BINARY, split, split, class_names=("no", "yes")))
 
 
 def values() -> Opened:

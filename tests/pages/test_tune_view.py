@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
-from dataclasses import replace
-from typing import Any
 
 import pytest
-import torch
 from streamlit.testing.v1 import AppTest
 
 import sample_models
-from analysis.datasets import Dataset, Split
+from analysis.datasets import Dataset
 from analysis.measure.quality import evaluate
 from analysis.recovery.keep import keep_here
 from analysis.recovery.recovered import restore
 from analysis.sources import Opened
-from analysis.tasks import ACCURACY, BINARY, CLASSIFICATION, R2, REGRESSION
+from analysis.tasks import ACCURACY, CLASSIFICATION, R2, REGRESSION
 from analysis.units import Case, find_unit
 from analysis.units.fine_tune import Curves
 from tests.networks import Mlp, load, randomise
 from tests.networks import split as tiny_rows
-from tests.pages.conftest import Bring, Open, metric, texts
-from tests.zoo.networks import BY_NAME
-from tests.zoo.opened import from_module
+from tests.pages.conftest import Bring, Open, charts, metric, texts
+from tests.pages.stand_ins import single, tokens
 from ui import services, studies, workspace
 from ui.recover import tune_figures
 from ui.theme import DARK, LIGHT
@@ -49,10 +44,6 @@ def tune(app: AppTest) -> AppTest:
     app.segmented_control[0].set_value("Fine-tune").run()
     assert not app.exception and not app.error
     return app
-
-
-def charts(app: AppTest) -> list[dict[str, Any]]:
-    return [json.loads(chart.proto.spec) for chart in app.get("plotly_chart")]
 
 
 def button(app: AppTest, label: str):
@@ -106,20 +97,6 @@ def test_options_say_which_layers_learn_and_what_does_not_apply_is_not_offered(o
     labels = {s.label for s in app.slider} | {t.label for t in app.toggle}
     assert "Noise" in labels
     assert not {"Shift", "Cut-out", "Mirror half of the images", "Temperature"} & labels
-
-
-def tokens() -> Opened:
-    """Recurrent, tokens, one class."""
-    network = from_module("gru-tokens")
-    split = Split(BY_NAME["gru-tokens"].inputs(30), torch.zeros(30, dtype=torch.long), "30 lines")
-    data = Dataset("lines", CLASSIFICATION, split, split, class_names=("a", "b", "c", "d"))
-    return Opened(replace(network, name="tokens"), data)
-
-
-def single() -> Opened:
-    network = load(randomise(Mlp(outputs=1)), (5,), "single")
-    split = tiny_rows((5,), 2, 60, task=BINARY)
-    return Opened(network, Dataset("rows", BINARY, split, split, class_names=("no", "yes")))
 
 
 def values() -> Opened:

@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import pytest
 import torch
-from torch import nn
 
 from analysis.measure.quality import evaluate, headline
 from analysis.pruning.groups import with_groups
@@ -19,7 +18,7 @@ from analysis.tasks import CLASSIFICATION, REGRESSION
 from analysis.tracing import trace
 from analysis.units import Case
 from analysis.units.recovered_proposals import from_data, parameters, run
-from tests.networks import Mlp, dataset, load, randomise
+from tests.networks import Mlp, Shares, dataset, load, randomise
 
 STILL = Recipe(epochs=1, learning_rate=1e-30, momentum=0.0, warm_up=0.0)  # nothing moves
 
@@ -86,18 +85,6 @@ def test_where_the_metric_has_no_value_the_loss_decides():
     judged = [start, *((e.validation_loss, e.validation) for e in fine_tune(begun, recipe))]
     assert all(value != value for _, value in judged)
     assert part.epoch == max(range(4), key=lambda i: merit(judged[i])) > 0
-
-
-class Shares(nn.Module):
-    """Divides by a sum, which is 0 once the first layer says nothing: NaN."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.first, self.head = nn.Linear(5, 8, bias=False), nn.Linear(8, 3)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = torch.relu(self.first(x))
-        return self.head(x / x.sum(1, keepdim=True))
 
 
 def test_a_network_that_answers_no_numbers_is_refused_and_the_others_go_on():
