@@ -5,9 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from analysis.measure.measurement import Numbers
 from analysis.pruning.plan import Plan
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,9 +32,16 @@ def pareto_front(
     Sorted by cost; `quality_of` must grow with quality, and trials where it is NaN are left out. Of
     equals the earliest is kept.
     """
-    front: list[Trial] = []
-    known = [trial for trial in trials if not math.isnan(quality_of(trial.measurement))]
-    for trial in sorted(known, key=lambda t: (cost_of(t.measurement), -quality_of(t.measurement))):
-        if not front or quality_of(trial.measurement) > quality_of(front[-1].measurement):
-            front.append(trial)
+    return undominated(trials, lambda t: cost_of(t.measurement), lambda t: quality_of(t.measurement))
+
+
+def undominated(
+    items: Sequence[T], cost_of: Callable[[T], float], quality_of: Callable[[T], float]
+) -> tuple[T, ...]:
+    """Items that no other beats, as :func:`pareto_front`, with cost and quality read off each item."""
+    front: list[T] = []
+    known = [item for item in items if not math.isnan(quality_of(item))]
+    for item in sorted(known, key=lambda i: (cost_of(i), -quality_of(i))):
+        if not front or quality_of(item) > quality_of(front[-1]):
+            front.append(item)
     return tuple(front)

@@ -116,7 +116,7 @@ class Network:
 
     def weight(self, layer: str) -> Tensor:
         """The weight tensor of a layer, detached; do not write to it."""
-        return _weight(self.module.get_submodule(layer)).detach()
+        return weight_of(self.module.get_submodule(layer)).detach()
 
     def parameters(self) -> int:
         """Number of trainable values."""
@@ -138,7 +138,7 @@ def from_graph(name: str, module: fx.GraphModule, example_input: Tensor) -> Netw
         Layer(
             name=layer_name,
             type=type(layer).__name__,
-            shape=tuple(_weight(layer).shape),
+            shape=tuple(weight_of(layer).shape),
             output_shape=shapes[layer_name],
             parameters=sum(p.numel() for p in layer.parameters()),
         )
@@ -193,7 +193,12 @@ def replace_modules(network: Network, changed: Mapping[str, nn.Module]) -> Netwo
 
 def run_with(network: Network, changed: Mapping[str, nn.Module], inputs: Tensor) -> Tensor:
     """What the network would answer with some modules replaced, without building that network."""
-    return _Substitute(network.module, changed).run(inputs)
+    return Substitute(network.module, changed).run(inputs)
+
+
+def has_batch_norm(network: Network) -> bool:
+    """True if the network calls a BatchNorm."""
+    return any(isinstance(module, BATCH_NORM_TYPES) for _, module in called_modules(network.module))
 
 
 def output_layers(module: fx.GraphModule) -> set[str]:
@@ -284,13 +289,14 @@ def _output_node(module: fx.GraphModule) -> fx.Node:
     return next(node for node in module.graph.nodes if node.op == "output")
 
 
-def _weight(module: nn.Module) -> Tensor:
+def weight_of(module: nn.Module) -> Tensor:
+    """The weight of a layer's module."""
     weight = module.weight
     assert isinstance(weight, Tensor)
     return weight
 
 
-class _Substitute(fx.Interpreter):
+class Substitute(fx.Interpreter):
     """Calls the changed modules in the place of the network's own."""
 
     def __init__(self, module: fx.GraphModule, changed: Mapping[str, nn.Module]) -> None:

@@ -20,9 +20,8 @@ from analysis.measure.quality import evaluate, headline
 from analysis.network import Network
 from analysis.pruning.groups import with_groups
 from analysis.pruning.plan import uniform_plan
-from analysis.pruning.prune import remove
 from analysis.pruning.selection import select
-from analysis.recovery.pruned import begin
+from analysis.recovery.pruned import begin_whole
 from analysis.recovery.recalibrate import recalibrate
 from analysis.sources import Opened
 from analysis.tracing import trace
@@ -50,7 +49,7 @@ def accuracies(opened: Opened, network: Network, scores: Scores, ratio: float) -
     """Accuracy of the pruned network, and of it recalibrated, in percent."""
     dataset = opened.dataset
     selection = select(network, uniform_plan(network, scores.criterion, "channel", ratio), scores)
-    pruned = begin(network, remove(network, selection), selection, dataset)
+    pruned = begin_whole(network, dataset).without(selection)
     found = [
         headline(evaluate(each, dataset.evaluation, dataset.task)).value
         for each in (pruned.network, recalibrate(pruned).network)

@@ -38,12 +38,11 @@ from analysis.network import Network
 from analysis.pruning.plan import Plan
 from analysis.pruning.plan_json import from_json, to_json
 from analysis.pruning.prune import prune
-from analysis.pruning.selection import Selection, select
+from analysis.pruning.selection import select
 from analysis.recovery.defaults import course_for, recipe_for
-from analysis.recovery.distil import Distillation, distil
-from analysis.recovery.fine_tune import fine_tune
+from analysis.recovery.distil import Distillation, distil, learn
 from analysis.recovery.gradual import gradually
-from analysis.recovery.pruned import Pruned, begin
+from analysis.recovery.pruned import Pruned, begin_whole
 from analysis.recovery.recipe import Recipe
 from analysis.recovery.training import Epoch
 from analysis.sensitivity import curves_of
@@ -93,11 +92,9 @@ def ours(opened: Opened, task: Task) -> Outcome:
     network, plan = opened.network, from_json(task.plan)
     scores = score(network, plan.criterion, opened.dataset)
     start = time.process_time()
-    cut = prune(network, plan, scores)
-    pruned = begin(network, cut, select(network, plan, scores), opened.dataset)
-    return outcome(
-        opened, cut, best(distil(pruned, recipe(pruned, task.seed, task.epochs), Distillation())), start
-    )
+    pruned = begin_whole(network, opened.dataset).without(select(network, plan, scores))
+    epochs = distil(pruned, recipe(pruned, task.seed, task.epochs), Distillation())
+    return outcome(opened, pruned.network, best(epochs), start)
 
 
 def greedy_plans(opened: Opened) -> dict[float, Plan]:
@@ -116,13 +113,9 @@ def library(opened: Opened, task: Task, *, taught: bool) -> Outcome:
     """torch-pruning's uniform L1 pruner at the same MACs, trained by the same recipe, or on the labels alone."""
     start, left, seed = time.process_time(), task.left, task.seed
     network = trace(library_cut(opened.network, left), opened.network.example_input, opened.network.name)
-    pruned = replace(begin(opened.network, opened.network, Selection(), opened.dataset), network=network)
-    steps = (
-        distil(pruned, recipe(pruned, seed, task.epochs), Distillation())
-        if taught
-        else fine_tune(pruned, recipe(pruned, seed, task.epochs))
-    )
-    return outcome(opened, network, best(steps), start)
+    pruned = replace(begin_whole(opened.network, opened.dataset), network=network)
+    epochs = learn(pruned, recipe(pruned, seed, task.epochs), Distillation() if taught else None)
+    return outcome(opened, network, best(epochs), start)
 
 
 def library_cut(network: Network, left: float) -> nn.Module:
@@ -159,7 +152,7 @@ def weights(opened: Opened, task: Task) -> Outcome:
     assert solution is not None
     plan = problem.plan(solution.counts)
     one_shot = prune(network, plan, scores)
-    ready = begin(network, network, Selection(), dataset)
+    ready = begin_whole(network, dataset)
     *_, last = gradually(ready, plan, course_for(recipe(ready, seed)))
     return outcome(opened, one_shot, last.network, start)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from analysis.measure import Measurement
+from analysis.recovery.pruned import LEAST
 from ui import frame, plans, theme, workspace
 
 _RATIO = 0.3  # of every group, for those who come without a plan
@@ -26,6 +27,17 @@ def needs_plan(what: str) -> None:
     )
     columns[1].page_link("pages/prune.py", label="Go to Prune")
     st.stop()
+
+
+def needs_calibration(what: str) -> None:
+    """Stop the page if there are too few calibration examples for `what` to learn from."""
+    count = len(workspace.opened().dataset.calibration)
+    if count < LEAST:
+        st.info(
+            f"{what} learns from calibration examples, and there are {count:,}: at least {LEAST} are needed. Open the "
+            "network with more data."
+        )
+        st.stop()
 
 
 def header(title: str, sentence: str) -> tuple[Measurement, Measurement]:

@@ -13,11 +13,10 @@ from analysis.datasets import Dataset, Split
 from analysis.errors import PrunescopeError
 from analysis.importance.scores import Scores
 from analysis.measure.quality import evaluate, headline
-from analysis.network import BATCH_NORM_TYPES, Network, called_modules
+from analysis.network import Network, has_batch_norm
 from analysis.pruning.plan import Granularity, make_plan
-from analysis.pruning.prune import remove
 from analysis.pruning.selection import select
-from analysis.recovery.pruned import Pruned, begin
+from analysis.recovery.pruned import Pruned, begin_whole
 from analysis.recovery.registry import METHODS
 from analysis.sensitivity import COARSE, FINE, Sensitivity, curves_of, missing_ratios, rankable
 
@@ -40,6 +39,7 @@ def repaired_sweep(
     :func:`analysis.sensitivity.sweep`; points that are `known` are not measured again.
     """
     dense = headline(evaluate(network, split, dataset.task)).value
+    start = begin_whole(network, dataset)
     chosen = rankable(network, scores, granularity)
     curves = curves_of(known)
     for i, target in enumerate(chosen):
@@ -49,8 +49,7 @@ def repaired_sweep(
             selection = select(
                 network, make_plan(network, scores.criterion, granularity, {target: ratio}), scores
             )
-            mended = repair(begin(network, remove(network, selection), selection, dataset))
-            quality = headline(evaluate(mended, split, dataset.task))
+            quality = headline(evaluate(repair(start.without(selection)), split, dataset.task))
             curve[ratio] = quality.value
             part = len(curve) / len(COARSE + FINE) if missing_ratios(curve, dense) else 1.0
             progress((i + part) / len(chosen))
@@ -64,8 +63,7 @@ def usual_repair(network: Network) -> str:
     That is recalibration for networks with BatchNorm. For others it is reconstruction: biases alone make some of them
     worse.
     """
-    norms = any(isinstance(module, BATCH_NORM_TYPES) for _, module in called_modules(network.module))
-    return "recalibration" if norms else "reconstruction"
+    return "recalibration" if has_batch_norm(network) else "reconstruction"
 
 
 def repair(pruned: Pruned) -> Network:

@@ -25,6 +25,7 @@ from analysis.allocation.problem import Counts, Problem
 from analysis.allocation.registry import METHODS
 from analysis.allocation.solve import solve
 from analysis.errors import NetworkError, PlanError
+from analysis.history import undominated
 from analysis.measure.quality import Interval
 from analysis.pruning.plan import Granularity, Plan
 
@@ -255,14 +256,8 @@ def front(tried: Sequence[Tried]) -> tuple[Tried, ...]:
 
     Of equals the earliest is kept; trials of unknown quality are left out.
     """
-    found: list[Tried] = []
-    for trial in sorted(
-        (one for one in tried if not math.isnan(one.quality.value)),
-        key=lambda one: (one.share, -one.quality.value, one.number),
-    ):
-        if not found or trial.quality.value > found[-1].quality.value:
-            found.append(trial)
-    return tuple(found)
+    in_order = sorted(tried, key=lambda one: one.number)
+    return undominated(in_order, lambda one: one.share, lambda one: one.quality.value)
 
 
 def hypervolume(tried: Sequence[Tried], dense: float, guess: float) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -15,27 +15,26 @@ from analysis.errors import PlanError
 from analysis.export import save_pt2
 from analysis.measure.measurement import measure
 from analysis.measure.quality import Interval, evaluate, headline_change
-from analysis.network import Network
 from analysis.pruning.plan import Plan
 from analysis.pruning.plan_json import to_json
-from analysis.pruning.selection import Selection
 from analysis.recovery.augmentation import Augmentation
 from analysis.recovery.defaults import course_for, recipe_for
-from analysis.recovery.distil import Distillation, distil
-from analysis.recovery.fine_tune import fine_tune
+from analysis.recovery.distil import Distillation, learn
 from analysis.recovery.gradual import Course, gradually
 from analysis.recovery.levels import SCHEDULES
-from analysis.recovery.pruned import Pruned, begin
+from analysis.recovery.pruned import Pruned, begin_whole
 from analysis.recovery.recipe import OPTIMISERS, Recipe
 from analysis.recovery.recipe import SCHEDULES as RATES
 from analysis.recovery.recovered import Step
 from analysis.recovery.registry import METHODS
-from analysis.recovery.training import Epoch, improves, judge
+from analysis.recovery.training import best_of, judge
 from analysis.units import Case, Open
+from analysis.units.fine_tune import METHODS as TRAININGS
 
 COMMANDS = {"recover": "prune, bring back what that took, and measure it"}
 
-FINE_TUNING, DISTILLATION, GRADUAL = "fine-tuning", "distillation", "gradual"
+FINE_TUNING, DISTILLATION = TRAININGS
+GRADUAL = "gradual"
 ALL = (*METHODS, FINE_TUNING, DISTILLATION, GRADUAL)
 
 _RECIPE = {
@@ -148,7 +147,11 @@ def run(open_source: Open, options: argparse.Namespace) -> tuple[dict[str, Any],
     size = written(options.output, lambda: save_pt2(at.network, options.output)) if options.output else 0
     plan = replace(plan, recovered=case.keep(at.network, at.selection, *steps))
     found = Measured(
-        network, plan, at.network, dense, measure(at.network, case.split, before.task, dense=dense)
+        network,
+        plan,
+        at.network,
+        dense,
+        measure(at.network, case.split, before.task, dense=dense, evaluation=before),
     )
     report = report_of(found)
     report["pruned"] = interval_data(cut.headline)
@@ -172,18 +175,15 @@ def _carried_out(
     if method == GRADUAL:
         return _gradually(at, plan, options)
     recipe = _with_given(recipe_for(at), options)
-    trained = (
-        fine_tune(at, recipe)
-        if method == FINE_TUNING
-        else distil(at, recipe, _teacher(Distillation(), options))
-    )
-    network, number = _best(at, trained)
+    teacher = None if method == FINE_TUNING else _teacher(Distillation(), options)
+    start = judge(at.network, at.validation, at.task)
+    network, number, _ = best_of(at.network, start, learn(at, recipe, teacher))
     return replace(at, network=network), plan, {**_settings(recipe), "epoch": number}
 
 
 def _gradually(at: Pruned, plan: Plan, options: argparse.Namespace) -> tuple[Pruned, Plan, Mapping[str, Any]]:
     """Gradual pruning from the dense network: its last step that holds the floor."""
-    ready = begin(at.dense, at.dense, Selection(), at.dataset)
+    ready = begin_whole(at.dense, at.dataset)
     usual = course_for(recipe_for(ready))
     teacher = _teacher(usual.distillation or Distillation(), options)
     course = replace(
@@ -200,16 +200,6 @@ def _gradually(at: Pruned, plan: Plan, options: argparse.Namespace) -> tuple[Pru
     last = held[-1]
     done = {**_settings(course.recipe), "levels": course.schedule, "steps": last.number}
     return replace(at, network=last.network, selection=last.selection), last.plan, done
-
-
-def _best(at: Pruned, trained: Iterable[Epoch]) -> tuple[Network, int]:
-    """The best epoch's network by the held-out examples, and its number; 0 if none is better than before training."""
-    start = judge(at.network, at.validation, at.task)
-    network, found = at.network, 0
-    for epoch in trained:
-        if improves(epoch, start):
-            network, found = epoch.now, epoch.number
-    return network, found
 
 
 def _with_given(recipe: Recipe, options: argparse.Namespace) -> Recipe:

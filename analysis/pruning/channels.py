@@ -255,7 +255,7 @@ def _cut(module: nn.Module, attributes: Sequence[str], dim: int, keep: Tensor) -
         value = getattr(module, attribute, None)
         if value is None:
             continue
-        _put(module, attribute, value.detach().index_select(dim, keep))
+        put(module, attribute, value.detach().index_select(dim, keep))
 
 
 def _silence(module: nn.Module, side: Side, dim: int, positions: list[int]) -> None:
@@ -265,7 +265,7 @@ def _silence(module: nn.Module, side: Side, dim: int, positions: list[int]) -> N
         case nn.PReLU():
             return  # what it reads is zero, and so is what it says
         case Values():
-            _put(module, "value", module.value.detach().index_fill(dim, index, 0))
+            put(module, "value", module.value.detach().index_fill(dim, index, 0))
             return
         case nn.GroupNorm() | nn.LayerNorm() | nn.RMSNorm():
             _zero(module, ("weight", "bias"), index)
@@ -285,13 +285,13 @@ def _zero(module: nn.Module, attributes: Sequence[str], index: Tensor) -> None:
     for attribute in attributes:
         value = getattr(module, attribute, None)
         if value is not None:
-            _put(module, attribute, value.detach().index_fill(0, index, 0))
+            put(module, attribute, value.detach().index_fill(0, index, 0))
 
 
 def write_weight(module: nn.Module, weight: Tensor) -> None:
     """Set the connections of a layer (made by :func:`private`)."""
     for name, values in weight_parameters(module, weight).items():
-        _put(module, name, values)
+        put(module, name, values)
 
 
 def private(module: nn.Module) -> nn.Module:
@@ -301,7 +301,7 @@ def private(module: nn.Module) -> nn.Module:
     return twin
 
 
-def _put(module: nn.Module, attribute: str, values: Tensor) -> None:
+def put(module: nn.Module, attribute: str, values: Tensor) -> None:
     """Give a private module other values; the shared ones are not written to."""
     old = getattr(module, attribute)
     if isinstance(old, nn.Parameter):

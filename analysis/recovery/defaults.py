@@ -11,10 +11,9 @@ import torch
 
 from analysis.datasets import Split
 from analysis.measure.quality import evaluate, headline
-from analysis.network import BATCH_NORM_TYPES, Network, called_modules
+from analysis.network import Network, has_batch_norm
 from analysis.recovery.augmentation import NOTHING, Augmentation, augmenter, kinds_for
-from analysis.recovery.distil import Distillation, distil
-from analysis.recovery.fine_tune import fine_tune
+from analysis.recovery.distil import Distillation, learn
 from analysis.recovery.gradual import Course
 from analysis.recovery.pruned import Pruned
 from analysis.recovery.recipe import Recipe
@@ -42,9 +41,8 @@ def recipe_for(pruned: Pruned) -> Recipe:
     steps = -(-len(pruned.fit) // _BATCH)
     least, most = _EPOCHS
     epochs = max(least, min(most, round(_STEPS / steps)))
-    norms = any(isinstance(module, BATCH_NORM_TYPES) for _, module in called_modules(pruned.network.module))
     recipe = Recipe(epochs, batch=_BATCH, augmentation=bearable(pruned))
-    if not (norms and pruned.task.is_classification):
+    if not (has_batch_norm(pruned.network) and pruned.task.is_classification):
         recipe = replace(recipe, optimiser="adamw", learning_rate=3e-3)
     return replace(recipe, learning_rate=_GENTLE * recipe.learning_rate) if _is_near(pruned) else recipe
 
@@ -106,12 +104,7 @@ def seconds_per_epoch(pruned: Pruned, recipe: Recipe, distillation: Distillation
     def tick(share: float) -> None:
         ticks.append(time.process_time())
 
-    epochs = (
-        distil(some, short, distillation, progress=tick)
-        if distillation
-        else fine_tune(some, short, progress=tick)
-    )
-    for _ in epochs:
+    for _ in learn(some, short, distillation, progress=tick):
         pass
     median = statistics.median(later - earlier for earlier, later in pairwise(ticks))
     return median * len(pruned.fit) / min(recipe.batch, count)

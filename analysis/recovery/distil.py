@@ -16,11 +16,11 @@ from analysis.importance.signals import output_channels
 from analysis.inference import Layout, compile_network
 from analysis.network import CONVOLUTION_TYPES, TRANSPOSED_TYPES, Network, node_values
 from analysis.pruning.selection import Selection
-from analysis.recovery.augmentation import augmenter
+from analysis.recovery.fine_tune import fine_tune
 from analysis.recovery.learner import Hint, places, show_inside
-from analysis.recovery.pruned import Pruned, locks
+from analysis.recovery.pruned import Pruned
 from analysis.recovery.recipe import Recipe
-from analysis.recovery.training import Epoch, Judged, Progress, train
+from analysis.recovery.training import Epoch, Judged, Progress
 from analysis.tasks import Task, class_scores, predictions
 
 _TRIED = 3  # examples on which shapes are looked at
@@ -91,19 +91,22 @@ def distil(
     def loss(inputs: Tensor, outputs: Tensor, targets: Tensor) -> Tensor:
         return mixed_loss(pruned.task, outputs, teacher.answer(inputs), targets, distillation)
 
-    return train(
-        pruned.network,
-        pruned.fit,
-        pruned.validation,
-        pruned.task,
-        recipe,
-        locked=locks(pruned.dense, pruned.selection),
-        loss=loss,
-        augment=augmenter(recipe.augmentation, pruned.fit, pruned.dataset.baseline),
-        progress=progress,
-        hint=_hint(pruned, teacher, distillation) if distillation.hints else None,
-        known=known,
-    )
+    hint = _hint(pruned, teacher, distillation) if distillation.hints else None
+    return fine_tune(pruned, recipe, loss=loss, hint=hint, progress=progress, known=known)
+
+
+def learn(
+    pruned: Pruned,
+    recipe: Recipe,
+    distillation: Distillation | None,
+    *,
+    progress: Progress = lambda share: None,
+    known: Sequence[Judged] = (),
+) -> Iterator[Epoch]:
+    """Train the pruned network: by distillation, or, without one, on the true targets alone; errors as :func:`distil`."""
+    if distillation is None:
+        return fine_tune(pruned, recipe, progress=progress, known=known)
+    return distil(pruned, recipe, distillation, progress=progress, known=known)
 
 
 def mixed_loss(

@@ -28,15 +28,14 @@ from analysis.pruning.selection import (
     select,
     target_scores,
 )
-from analysis.recovery.distil import Distillation, distil
-from analysis.recovery.fine_tune import fine_tune
+from analysis.recovery.distil import Distillation, learn
 from analysis.recovery.levels import levels
 from analysis.recovery.lifting import gone_first, lifted, lifted_scores
 from analysis.recovery.pruned import Pruned
 from analysis.recovery.recipe import MOST_SEED, Recipe
 from analysis.recovery.rewinding import checkpoint
 from analysis.recovery.soft import share_back, softly_zeroed
-from analysis.recovery.training import Progress, improves, judge
+from analysis.recovery.training import Progress, best_of, judge
 
 
 @dataclass(frozen=True)
@@ -292,14 +291,7 @@ def _recover(
 ) -> tuple[Network, float]:
     """The best of the network as cut and of each epoch's, by the validation examples, and its metric there."""
     start = judge(begun.network, begun.validation, begun.task)
-    network, value = begun.network, start[1]
-    if distillation is None:
-        epochs = fine_tune(begun, recipe, progress=progress)
-    else:
-        epochs = distil(begun, recipe, distillation, progress=progress)
-    for epoch in epochs:
-        if improves(epoch, start):
-            network, value = epoch.now, epoch.validation
+    network, _, value = best_of(begun.network, start, learn(begun, recipe, distillation, progress=progress))
     return network, value
 
 

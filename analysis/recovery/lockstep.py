@@ -21,6 +21,7 @@ from analysis.network import (
     LAYER_TYPES,
     Network,
     Side,
+    Substitute,
     output_shapes,
     replace_modules,
 )
@@ -126,29 +127,25 @@ def some_inputs(pruned: Pruned, examples: int) -> Tensor:
     return inputs.clone(memory_format=layout)  # an activation in place may write into it
 
 
-class Replaced(fx.Interpreter):
-    """Runs a network in which some modules, by name, are changed; values are let go after their last use."""
+class Replaced(Substitute):
+    """Runs a network while some of its modules, by name, are changed; values are let go after their last use."""
 
-    def __init__(self, network: Network, changed: dict[str, nn.Module]) -> None:
-        super().__init__(network.module)
-        self.changed = changed
+    changed: dict[str, nn.Module]
+
+    def __init__(self, network: Network) -> None:
+        super().__init__(network.module, {})
 
     def module_of(self, node: fx.Node) -> nn.Module:
         """The module that a node calls."""
         name = str(node.target)
         return self.changed[name] if name in self.changed else self.submodules[name]
 
-    def call_module(self, target: Any, args: Any, kwargs: Any) -> Any:
-        if target in self.changed:
-            return self.changed[target](*args, **kwargs)
-        return super().call_module(target, args, kwargs)
-
 
 class _Run(Replaced):
     """A network run node by node."""
 
     def __init__(self, network: Network, inputs: Tensor) -> None:
-        super().__init__(network, {})
+        super().__init__(network)
         self.args_iter = iter((inputs,))
 
     def step(self, node: fx.Node) -> Any:

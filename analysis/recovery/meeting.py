@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from analysis.modules import Recurrent
-from analysis.pruning.channels import private
+from analysis.pruning.channels import private, put
 
 NO_PLACE = "it has neither a bias nor a BatchNorm of its own, so that no constant can be added"
 
@@ -84,17 +84,18 @@ def channel_dim(layer: nn.Module, values: Tensor) -> int:
     return values.dim() - 1 if last else values.dim() + 1 - weight.dim()
 
 
+def by_row(layer: nn.Module, values: Tensor) -> Tensor:
+    """What a layer reads or answers, (examples and positions, channels): a view where it can be."""
+    return values.movedim(channel_dim(layer, values), -1).flatten(0, -2)
+
+
 def mean_by_channel(layer: nn.Module, values: Tensor) -> Tensor:
     """The mean answer of each channel of a layer, over examples and positions: (channels,), double precision."""
-    return values.movedim(channel_dim(layer, values), -1).flatten(0, -2).mean(0, dtype=torch.float64)
+    return by_row(layer, values).mean(0, dtype=torch.float64)
 
 
 def given(module: nn.Module, attribute: str, values: Tensor) -> nn.Module:
     """A copy of a module with other values in one place; all else is shared with it."""
     twin = private(module)
-    old = getattr(module, attribute)
-    values = values.detach().to(old.dtype).contiguous()
-    if isinstance(old, nn.Parameter):
-        values = nn.Parameter(values, requires_grad=old.requires_grad)
-    setattr(twin, attribute, values)
+    put(twin, attribute, values.detach().to(getattr(module, attribute).dtype))
     return twin

@@ -8,9 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from analysis.errors import PrunescopeError
-from analysis.network import Slice, by_output, out_dim
+from analysis.network import Slice, by_output, out_dim, weight_of
 from analysis.recovery.lockstep import Mended, Progress, mend_layers
-from analysis.recovery.meeting import Meeting, channel_dim, mean_by_channel
+from analysis.recovery.meeting import Meeting, by_row, mean_by_channel
+from analysis.recovery.patches import some_rows
 from analysis.recovery.pruned import Pruned
 
 _ROWS = 2**14  # positions that correlations are measured on, at most
@@ -90,12 +91,10 @@ def likeness(removed: Tensor, left: Tensor, *, centred: bool = True) -> Likeness
 
 def _folded(meeting: Meeting, parts: list[_Part], seed: int) -> dict[str, nn.Module]:
     """The reading layer with the removed channels of each part folded into those that are left."""
-    before, after = meeting.original_inputs, meeting.inputs
-    dim = channel_dim(meeting.original, before)
-    before, after = (values.movedim(dim, -1).flatten(0, -2) for values in (before, after))
+    before, after = (by_row(meeting.original, read) for read in (meeting.original_inputs, meeting.inputs))
     place = {position: i for i, position in enumerate(meeting.kept_inputs.tolist())}
-    old = by_output(meeting.original, _weight(meeting.original))[meeting.kept_outputs]
-    new = by_output(meeting.module, _weight(meeting.module)).clone()
+    old = by_output(meeting.original, weight_of(meeting.original).detach())[meeting.kept_outputs]
+    new = by_output(meeting.module, weight_of(meeting.module).detach()).clone()
     for part, gone in parts:
         taken = set(gone)
         for length in sorted({len(part.entries[channel]) for channel in gone} - {0}):
@@ -106,7 +105,7 @@ def _folded(meeting: Meeting, parts: list[_Part], seed: int) -> dict[str, nn.Mod
             if not left:
                 continue
             stays = torch.tensor(left)
-            rows = _some_rows(len(before), length, seed)
+            rows = some_rows(len(before), max(1, _ROWS // length), seed)
             found = likeness(
                 before[rows][:, removed].movedim(1, 2).flatten(0, 1),
                 after[rows][:, stays].movedim(1, 2).flatten(0, 1),
@@ -123,17 +122,3 @@ def _folded(meeting: Meeting, parts: list[_Part], seed: int) -> dict[str, nn.Mod
     answers = changed[meeting.name](meeting.inputs)
     lost = mean_by_channel(meeting.module, meeting.wanted) - mean_by_channel(meeting.module, answers)
     return meeting.with_values(weight, lost)
-
-
-def _some_rows(count: int, positions: int, seed: int) -> Tensor:
-    """Rows, drawn at random where they are many, that with so many positions each are no more than `_ROWS`."""
-    most = max(1, _ROWS // positions)
-    if count <= most:
-        return torch.arange(count)
-    return torch.randperm(count, generator=torch.Generator().manual_seed(seed))[:most]
-
-
-def _weight(module: nn.Module) -> Tensor:
-    weight = module.weight
-    assert isinstance(weight, Tensor)
-    return weight.detach()

@@ -9,7 +9,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from analysis.network import CONVOLUTION_TYPES
-from analysis.recovery.meeting import channel_dim
 
 
 def fan_in(layer: nn.Module) -> int:
@@ -19,9 +18,11 @@ def fan_in(layer: nn.Module) -> int:
     return weight[0].numel()
 
 
-def answers_by_row(layer: nn.Module, answers: Tensor) -> Tensor:
-    """A layer's answers, (examples and positions, channels): a view where it can be."""
-    return answers.movedim(channel_dim(layer, answers), -1).flatten(0, -2)
+def some_rows(count: int, most: int, seed: int) -> Tensor:
+    """Rows of `count`, drawn at random where there are more than `most`."""
+    if count <= most:
+        return torch.arange(count)
+    return torch.randperm(count, generator=torch.Generator().manual_seed(seed))[:most]
 
 
 def inputs_at(layer: nn.Module, inputs: Tensor, rows: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor, nn
 
-from analysis.network import BATCH_NORM_TYPES, Group, Network, by_output, called_modules
+from analysis.network import BATCH_NORM_TYPES, Group, Network, by_output, called_modules, weight_of
 from analysis.pruning.plan import Granularity
 
 NEAR_ZERO = 0.01  # of a target's largest size
@@ -51,7 +51,9 @@ class Penalty:
 
 def weight_sizes(network: Network, module: nn.Module) -> dict[str, Tensor]:
     """|w| of each layer, flat."""
-    return {layer.name: _weight(module, layer.name).flatten().abs() for layer in network.layers}
+    return {
+        layer.name: weight_of(module.get_submodule(layer.name)).flatten().abs() for layer in network.layers
+    }
 
 
 def channel_norms(network: Network, module: nn.Module) -> dict[str, Tensor]:
@@ -195,14 +197,8 @@ def _per_channel(
         if part.module not in group.members or part.side != "out":
             continue
         layer = module.get_submodule(part.module)
-        written = measure(by_output(layer, _weight(module, part.module))).flatten(1).sum(dim=1)
+        written = measure(by_output(layer, weight_of(layer))).flatten(1).sum(dim=1)
         channels = torch.tensor([c for c, entries in enumerate(part.entries) for _ in entries])
         positions = torch.tensor([position for entries in part.entries for position in entries])
         total = total.to(written.dtype).index_add(0, channels, written[positions])
     return total
-
-
-def _weight(module: nn.Module, layer: str) -> Tensor:
-    weight = module.get_submodule(layer).weight
-    assert isinstance(weight, Tensor)
-    return weight

@@ -48,6 +48,15 @@ class Pruned:
     fit: Split
     validation: Split
 
+    def without(self, selection: Selection) -> Pruned:
+        """The dense network as `selection` cuts it, with the same examples."""
+        return replace(self, network=remove(self.dense, selection), selection=selection)
+
+
+def begin_whole(dense: Network, dataset: Dataset, *, seed: int = 0) -> Pruned:
+    """The dense network, of which nothing is gone yet, as :func:`begin`."""
+    return begin(dense, dense, Selection(), dataset, seed=seed)
+
 
 def begin(
     dense: Network, network: Network, selection: Selection, dataset: Dataset, *, seed: int = 0

@@ -62,7 +62,7 @@ class _Measuring(Replaced):
     """Runs the network, and gives each BatchNorm the statistics of what it is about to read."""
 
     def __init__(self, pruned: Pruned, norms: list[str], progress: Progress) -> None:
-        super().__init__(pruned.network, {})
+        super().__init__(pruned.network)
         self.norms, self.progress = norms, progress
 
     def call_module(self, target: Any, args: Any, kwargs: Any) -> Any:

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from analysis.network import CONVOLUTION_TYPES, TRANSPOSED_TYPES
 from analysis.recovery.lockstep import Mended, Progress, mend_layers
-from analysis.recovery.meeting import Meeting
-from analysis.recovery.patches import answers_by_row, fan_in, inputs_at
+from analysis.recovery.meeting import Meeting, by_row
+from analysis.recovery.patches import fan_in, inputs_at, some_rows
 from analysis.recovery.pruned import Pruned
 
 MOST_INPUTS = 5000  # of one answer: the matrix that is solved has as many rows and columns, 200 MB
@@ -102,7 +102,7 @@ def moments(meeting: Meeting, rows: Tensor) -> Moments:
     """The moments of a layer at some of its answers, in double precision."""
     layer = meeting.module
     groups, inputs = int(getattr(layer, "groups", 1)), fan_in(layer)
-    missing = answers_by_row(layer, meeting.wanted) - answers_by_row(layer, meeting.answered)
+    missing = by_row(layer, meeting.wanted) - by_row(layer, meeting.answered)
     outputs = missing.shape[1] // groups
     products = torch.zeros(groups, inputs, inputs, dtype=torch.float64)
     with_missing = torch.zeros(groups, inputs, outputs, dtype=torch.float64)
@@ -130,8 +130,8 @@ def _solved(meeting: Meeting, settings: Reconstruction) -> Mapping[str, nn.Modul
     inputs, groups = fan_in(layer), int(getattr(layer, "groups", 1))
     if inputs > MOST_INPUTS:
         return f"each of its answers is made of {inputs:,} inputs, and at most {MOST_INPUTS:,} are solved"
-    rows = _some_rows(
-        len(answers_by_row(layer, meeting.answered)),
+    rows = some_rows(
+        len(by_row(layer, meeting.answered)),
         max(settings.positions, _ROWS_AN_INPUT * inputs),
         settings.seed,
     )
@@ -145,10 +145,3 @@ def _solved(meeting: Meeting, settings: Reconstruction) -> Mapping[str, nn.Modul
     read, missing = found.means
     constant = missing - (change @ read[:, :, None])[:, :, 0]
     return meeting.with_values(new, constant.flatten())
-
-
-def _some_rows(count: int, most: int, seed: int) -> Tensor:
-    """Rows, drawn at random where there are more than `most`."""
-    if count <= most:
-        return torch.arange(count)
-    return torch.randperm(count, generator=torch.Generator().manual_seed(seed))[:most]

@@ -15,7 +15,7 @@ from analysis.pruning.selection import Selection
 from analysis.recovery import schedules
 from analysis.recovery.augmentation import augmenter
 from analysis.recovery.penalties import Penalty, relative, share_near_zero, strength_for, suits, weighted
-from analysis.recovery.pruned import begin, locks
+from analysis.recovery.pruned import begin_whole, locks
 from analysis.recovery.recipe import Recipe
 from analysis.recovery.training import Judged, Progress, batch_count, judge, train
 
@@ -80,7 +80,7 @@ def train_for_sparsity(
         raise PrunescopeError(
             f"{network.name} has nothing that {penalty.label} could make small. Choose another penalty, such as L1."
         )
-    given = begin(network, network, Selection(), dataset, seed=recipe.seed)
+    given = begin_whole(network, dataset, seed=recipe.seed)
     strength = strength_for(penalty, network, way(recipe, len(given.fit)), pull)
 
     def state(number: int, loss: float | None, judged: Judged, seconds: float, now: Network) -> SparseEpoch:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -171,6 +171,18 @@ def leeway(task: Task, judged: Sequence[Judged], examples: int) -> float:
 def improves(epoch: Epoch, start: Judged) -> bool:
     """True if an epoch is the one to keep so far, and better than what training began from."""
     return epoch.network is not None and merit((epoch.validation_loss, epoch.validation)) > merit(start)
+
+
+def best_of(network: Network, start: Judged, epochs: Iterable[Epoch]) -> tuple[Network, int, float]:
+    """What a whole training comes to: the network to keep, the epoch it is of, and its metric.
+
+    That is `network`, which it began from and which was judged `start`, with epoch 0 if none improves on it.
+    """
+    kept, number, value = network, 0, start[1]
+    for epoch in epochs:
+        if improves(epoch, start):
+            kept, number, value = epoch.now, epoch.number, epoch.validation
+    return kept, number, value
 
 
 def merit(judged: Judged) -> tuple[float, float]:

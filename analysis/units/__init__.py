@@ -29,7 +29,7 @@ from analysis.pruning.plan_json import from_json, to_json
 from analysis.pruning.prune import prune
 from analysis.pruning.selection import Selection, select
 from analysis.recovery.keep import keep_here
-from analysis.recovery.pruned import Pruned, begin
+from analysis.recovery.pruned import Pruned, begin, begin_whole
 from analysis.recovery.recovered import Recovered, Step, recovered_from, restore
 from analysis.sources import Opened
 
@@ -101,6 +101,11 @@ class Case:
         if self.recovered is not None:
             return restore(self.network, self.recovered)
         return prune(self.network, self.plan, self.scores)
+
+    @cached_property
+    def whole(self) -> Pruned:
+        """The dense network, where recovery begins if nothing is gone yet."""
+        return begin_whole(self.network, self.dataset)
 
     def begin(self) -> Pruned:
         """The plan's network on its way to recovery."""

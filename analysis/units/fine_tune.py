@@ -9,10 +9,8 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from analysis.network import Network
-from analysis.recovery.distil import Distillation, distil
-from analysis.recovery.fine_tune import fine_tune
+from analysis.recovery.distil import Distillation, learn
 from analysis.recovery.keep import keep_here
-from analysis.recovery.pruned import Pruned
 from analysis.recovery.recipe import Recipe, from_data, to_data
 from analysis.recovery.recovered import Step, restore
 from analysis.recovery.training import Epoch, Judged, best_epoch, judge, leeway, merit
@@ -20,9 +18,7 @@ from analysis.units import Case, Message, Say
 
 METHODS = ("fine-tuning", "distillation")  # what a step is called
 START, BEST = 0, "best"
-PARENT = (
-    "from"  # a step's setting: the digest that training began from, empty for the network as it was pruned
-)
+PARENT = "from"  # a step's setting: the digest that training began from; empty for the network as pruned
 
 KEEP_SECONDS = 3.0  # between two files of weights
 
@@ -106,9 +102,8 @@ def run(case: Case, parameters: Mapping[str, Any], known: Sequence[Message], say
     earlier = before.epochs[-1]["seconds"] if judged else 0.0
     if resumes:
         begun = replace(begun, network=restore(case.network, keep_here().get(before.kept)))
-    counted = judged[
-        : before.kept_epoch
-    ]  # a better epoch may have been lost since: what counts is what is kept
+    # Of the epochs done, one may have been better, and its weights lost since: what counts is what is kept.
+    counted = judged[: before.kept_epoch]
     method = METHODS[distillation is not None]
     best: tuple[Epoch, Network] | None = None  # not kept yet
     kept_at = -math.inf
@@ -118,7 +113,7 @@ def run(case: Case, parameters: Mapping[str, Any], known: Sequence[Message], say
         step = Step(method, settings, earlier + epoch.seconds)
         return {"recovered": case.keep(network, begun.selection, step), "kept_epoch": epoch.number}
 
-    for epoch in _epochs(begun, recipe, distillation, judged, say):
+    for epoch in learn(begun, recipe, distillation, progress=say, known=judged):
         mine = (epoch.validation_loss, epoch.validation)
         counted.append(mine)
         within = leeway(begun.task, counted, len(begun.validation))
@@ -145,11 +140,3 @@ def from_parameters(parameters: Mapping[str, Any]) -> tuple[Recipe, Distillation
     given = parameters["distillation"]
     distillation = Distillation(**{**given, "hints": tuple(given["hints"])}) if given else None
     return from_data(parameters["recipe"]), distillation
-
-
-def _epochs(
-    begun: Pruned, recipe: Recipe, distillation: Distillation | None, known: Sequence[Judged], say: Say
-) -> Iterator[Epoch]:
-    if distillation is None:
-        return fine_tune(begun, recipe, progress=say, known=known)
-    return distil(begun, recipe, distillation, progress=say, known=known)

@@ -13,7 +13,7 @@ from analysis.pruning.plan_json import from_json, to_json
 from analysis.pruning.selection import Selection
 from analysis.recovery.gradual import Course, Reached, Stage, chosen, gradually
 from analysis.recovery.keep import keep_here
-from analysis.recovery.pruned import Pruned, begin
+from analysis.recovery.pruned import Pruned
 from analysis.recovery.recovered import Step, recovered_from, restore
 from analysis.units import Case, Message, Say
 from analysis.units import fine_tune as training
@@ -113,7 +113,7 @@ def run(case: Case, parameters: Mapping[str, Any], known: Sequence[Message], say
     Each step trains with a fresh optimiser anyway, so going on gives what one go would have given.
     """
     course, plan = course_of(parameters), case.plan.as_pruned
-    start = begin(case.network, case.network, Selection(), case.dataset)
+    start = case.whole
     found = sorted(map(from_data, known), key=lambda point: point.step)
     if any(not point.holds for point in found):
         return

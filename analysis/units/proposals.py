@@ -27,7 +27,6 @@ from analysis.pruning.plan_json import from_json, to_json
 from analysis.pruning.prune import prune
 from analysis.pruning.selection import Selection, select
 from analysis.recovery.keep import KeepError, keep_here
-from analysis.recovery.pruned import begin
 from analysis.recovery.recovered import Step, recovered_from
 from analysis.sensitivity import Sensitivity, curves_of, sweep
 from analysis.units import Case, Message, Say
@@ -268,9 +267,8 @@ def _repaired(
 def _mended(case: Case, problem: Problem, made: Proposal) -> tuple[Network, Selection, Step]:
     start = time.perf_counter()
     selection = select(problem.network, made.plan, problem.scores)
-    cut = prune(problem.network, made.plan, problem.scores)
-    mended = repair(begin(case.network, cut, selection, case.dataset))
-    return mended, selection, Step(usual_repair(cut), {}, time.perf_counter() - start)
+    cut = case.whole.without(selection)
+    return repair(cut), selection, Step(usual_repair(cut.network), {}, time.perf_counter() - start)
 
 
 def _proposal(data: Mapping[str, Any]) -> Proposal:

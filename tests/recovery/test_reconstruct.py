@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from analysis.recovery.patches import answers_by_row, fan_in, inputs_at
+from analysis.recovery.meeting import by_row
+from analysis.recovery.patches import fan_in, inputs_at
 from analysis.recovery.reconstruct import MOST_INPUTS, Reconstruction, reconstruct
 from tests.networks import load, randomise
 from tests.recovery.mending import group_of, heard, noise, on_its_way
@@ -76,7 +77,7 @@ def test_a_network_of_linear_layers_over_tokens_is_restored_exactly():
 def test_a_layer_is_its_weights_times_what_it_reads(layer, shape):
     """Unfolded inputs against the layer itself."""
     inputs = noise(*shape)
-    answers = answers_by_row(layer, layer(inputs))
+    answers = by_row(layer, layer(inputs))
     rows = torch.randperm(len(answers))[:20]
     read = inputs_at(layer, inputs, rows)
     groups = getattr(layer, "groups", 1)

@@ -40,13 +40,14 @@ def proposals() -> None:
     )
     with st.spinner("Looking how far one can get…"):
         judged = asking.judged(asked)
+        sentence = _sentence(asked) if judged.is_met else ""
     if not judged.is_met:
         st.warning(theme.plain(judged.sentence))
         return
     st.caption(f"**Can be met.** {theme.plain(judged.sentence)}")
     study = _study(asked)
     studies.panel(
-        study, lambda parts: _found(parts, asked), button="Propose", sentence=_sentence(asked), name="proposals",
+        study, lambda parts: _found(parts, asked), button="Propose", sentence=sentence, name="proposals",
     )  # fmt: skip
     if studies.is_complete(study):
         _recovery(asked, _made(studies.parts(study)))

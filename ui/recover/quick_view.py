@@ -8,7 +8,6 @@ import streamlit as st
 
 from analysis.measure.quality import Interval
 from analysis.pruning.plan import Plan
-from analysis.recovery.pruned import LEAST
 from analysis.recovery.registry import CHAINS, METHODS
 from analysis.recovery.repairs import Gain
 from analysis.tasks import Metric
@@ -29,12 +28,7 @@ def quick() -> None:
         "No training: statistics, biases and weights of the smaller network are computed from what the layers of the dense "
         "network say about calibration examples."
     )
-    if len(dataset.calibration) < LEAST:
-        st.info(
-            f"Recovery learns from calibration examples, and there are {len(dataset.calibration):,}: at least {LEAST} "
-            "are needed. Open the network with more data."
-        )
-        return
+    comparison.needs_calibration("Recovery")
     plan = workspace.bench().plan.as_pruned
     study = studies.Study("quick", f"Recovery of {workspace.title()} without training", plan=plan)
     studies.panel(
@@ -108,8 +102,8 @@ def _table(found: Sequence[Repair], ranked: Sequence[Gain], plan: Plan, metric: 
                 is_best=gain is ranked[0] and gain.change.value > 0,
             )
     st.caption(
-        "Seconds are those of the method alone, without the measuring. Using one puts the recovered network in force on "
-        "every page; the plan's cuts stay the same."
+        "Seconds are those of the method alone, without the measuring. Using one puts the recovered network in force; "
+        "the plan's cuts stay the same."
     )
     for gain in ranked:
         if gain.left and len(gain.methods) == 1:

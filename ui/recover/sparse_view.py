@@ -9,11 +9,10 @@ import streamlit as st
 
 from analysis.errors import PrunescopeError
 from analysis.recovery.penalties import NEAR_ZERO, PENALTIES, Penalty, suits
-from analysis.recovery.pruned import LEAST
 from analysis.recovery.recipe import Recipe
 from analysis.units import Message
 from analysis.units.sparse_training import Curve, Stage, from_data, parameters, trained
-from ui import computed, figures, library, studies, theme, workspace
+from ui import comparison, computed, figures, library, studies, theme, workspace
 from ui.bench import dense_plan
 from ui.recover import sparse_figures
 
@@ -31,12 +30,7 @@ def sparse() -> None:
     )
     if (gone := workspace.just_brought(grown=True)) is not None:
         _added(gone)
-    if len(calibration) < LEAST:
-        st.info(
-            f"Training learns from calibration examples, and there are {len(calibration):,}: at least {LEAST} are "
-            "needed. Open the network with more data."
-        )
-        return
+    comparison.needs_calibration("Training")
     penalty, pull, recipe = _choices()
     study = studies.Study(
         "sparse-training",
