@@ -17,18 +17,14 @@ import torch
 from analysis.errors import PrunescopeError
 from analysis.units import Message, Open, find_unit, open_case
 
-_NICENESS = 10
-
 
 def serve(open_source: Open, requests: IO[str] = sys.stdin, replies: IO[str] = sys.stdout) -> int:
-    """Serve one request with low priority on one thread; returns the exit code."""
+    """Serve one request on one thread; returns the exit code."""
 
     def reply(message: Message) -> None:
         replies.write(json.dumps(message) + "\n")
         replies.flush()
 
-    with contextlib.suppress(OSError, AttributeError):
-        os.nice(_NICENESS)
     torch.set_num_threads(1)
     request = json.loads(requests.readline())
     Thread(target=_leave_with_parent, args=(requests,), daemon=True).start()

@@ -16,7 +16,7 @@ from benchmarks.browser import drag_often, open_prune, p95
 from benchmarks.rows import Row, at_most, publish
 from tests.e2e.harness import Server, browser, choose_view, server, settle
 
-NETWORK, IMAGES, MOVES = "fashion-resnet", 1000, 30
+NETWORK, IMAGES, MOVES = "fashion-resnet", 1000, 60
 CANCELS = 5
 
 
@@ -36,8 +36,10 @@ def train(chromium: Browser, running: Server) -> Page:
 def cancel(page: Page) -> float:
     """Seconds from the click on *Cancel* until the page says so."""
     main = page.get_by_test_id("stMain")
+    button = main.get_by_role("button", name="Cancel")
+    button.wait_for(timeout=60_000)
     start = time.monotonic()
-    main.get_by_role("button", name="Cancel").click()
+    button.click()
     expect(main.get_by_text(re.compile("^Cancelled"))).to_be_visible(timeout=10_000)
     return time.monotonic() - start
 

@@ -66,6 +66,13 @@ def test_a_second_job_waits_and_knows_how_many_are_before_it():
     assert jobs.of("me")[2].state == "cancelled" and third
 
 
+def test_a_worker_steps_back_from_its_first_moment():
+    jobs, seen = Jobs(worker("import os\nsay(result={'nice': os.nice(0)})\n")), []
+    jobs.submit("me", "x", {}, lambda r: seen.append(r["nice"]))
+    wait_for(lambda: not status(jobs).is_live)
+    assert seen == [19]
+
+
 @pytest.mark.parametrize("body", [FOREVER, STUBBORN])
 def test_cancelled_within_a_second_even_if_the_worker_will_not(body):
     jobs = Jobs(worker("import os\nsay(result={'pid': os.getpid()})\n" + body))

@@ -21,7 +21,6 @@ NETWORK = "digits-mlp"
 @pytest.fixture
 def serve(monkeypatch):
     """Serve a request and return the exit code with the replies, read back from JSON."""
-    monkeypatch.setattr(os, "nice", lambda step: 0)
 
     def run(request):
         reading, writing = os.pipe()
