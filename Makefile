@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # One thread each: tests and sessions run side by side, and more threads than cores are far slower.
 export OMP_NUM_THREADS := 1
 
-.PHONY: setup run test browser screenshots bench clean
+.PHONY: setup run test browser postgres screenshots bench clean
 
 setup: $(VENV)/ready
 
@@ -19,7 +19,7 @@ $(VENV)/ready: requirements.txt requirements-dev.txt
 run: setup
 	$(BIN)/streamlit run app.py $(if $(MODEL)$(DATA),-- $(if $(MODEL),--model $(MODEL)) $(if $(DATA),--data $(DATA)))
 
-test: setup browser
+test: setup browser postgres
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -28,6 +28,9 @@ test: setup browser
 
 browser: setup
 	$(BIN)/python -m tests.e2e.install_browser
+
+postgres: setup
+	$(BIN)/python -m tests.install_postgres
 
 screenshots: setup browser
 	$(BIN)/python -m tests.e2e.screenshots

@@ -23,3 +23,7 @@ class CriterionError(PrunescopeError):
 
 class AttributionError(PrunescopeError):
     """An attribution method that does not suit this network."""
+
+
+class ExportError(PrunescopeError):
+    """A network that cannot leave in a format, or does not come back from it as it was."""

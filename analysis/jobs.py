@@ -2,7 +2,7 @@
 
 A job is a request of plain data. A worker process reads it as one line of JSON and answers in lines of
 JSON: ``{"share": 0.4}``, ``{"result": {...}}``, ``{"error": "..."}``. It ends when its job is done,
-when it is cancelled, when its owner is gone, and when this process is gone (its standard input closes).
+when it is cancelled, when its owner is gone, and when this process is gone (its standard input hangs up).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Prepare = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 
 _KEPT = 200  # finished jobs that are remembered
 _WATCH_SECONDS = 2.0
-_NICENESS = 19  # what people wait for comes first
+_NICENESS = 10  # what people wait for comes first
 _LOG = logging.getLogger("prunescope")
 
 
@@ -84,7 +84,7 @@ class Jobs:
     Parameters
     ----------
     command : sequence of str
-        Starts a worker, for example ``[sys.executable, "-m", "analysis", "work"]``.
+        Starts a worker, for example ``[sys.executable, "-m", "analysis.worker"]``.
     limit : int
         How many run at once.
     is_gone : callable

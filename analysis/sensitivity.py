@@ -98,16 +98,30 @@ def sweep(
     for i, target in enumerate(chosen):
         curve = curves.get(target, {})
         while missing := missing_ratios(curve, gauge.dense_headline):
-            plan = make_plan(gauge.network, scores.criterion, granularity, {target: missing[0]})
-            run = gauge.run(plan, scores, hand=target, single_look=True)
-            reading = run.finish(lambda r: r.is_within(margin))
-            curve[missing[0]] = reading.value.value
+            found = measure_point(gauge, scores, granularity, target, missing[0], margin=margin)
+            curve[missing[0]] = found.quality.value
             part = len(curve) / len(COARSE + FINE) if missing_ratios(curve, gauge.dense_headline) else 1
             share = (i + part) / len(chosen)
             progress(share)
-            yield Sensitivity(target, missing[0], reading.value, reading.examples)
+            yield found
     if share < 1:  # the last targets were known
         progress(1.0)
+
+
+def measure_point(
+    gauge: Gauge,
+    scores: Scores,
+    granularity: Granularity,
+    target: str,
+    ratio: float,
+    *,
+    margin: float = MARGIN,
+) -> Sensitivity:
+    """The headline metric when one target alone is cut by a ratio, refined until it is known to +-`margin`."""
+    plan = make_plan(gauge.network, scores.criterion, granularity, {target: ratio})
+    run = gauge.run(plan, scores, hand=target, single_look=True)
+    reading = run.finish(lambda r: r.is_within(margin))
+    return Sensitivity(target, ratio, reading.value, reading.examples)
 
 
 def curves_of(points: Sequence[Sensitivity]) -> dict[str, dict[float, float]]:

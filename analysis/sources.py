@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from analysis.datasets import Dataset, Normalisation
+from analysis.durable import settle
 from analysis.errors import NetworkError
 from analysis.loading.architectures import Architecture, available, load_into
 from analysis.loading.data import read_data
@@ -137,6 +138,7 @@ def write_folder(folder: Path, files: Files) -> None:
     (folder / _NETWORK).write_bytes(files.network)
     (folder / _DATA).write_bytes(files.data)
     (folder / _DESCRIPTION).write_text(json.dumps(files.settings.described(), indent=2) + "\n")
+    settle(*(folder / name for name in (_NETWORK, _DATA, _DESCRIPTION)), folder)
 
 
 def read_folder(folder: Path) -> Files:

@@ -1,4 +1,4 @@
-"""A worker process: it reads one request as a line of JSON and answers in lines of JSON.
+"""What a worker does: it reads one request as a line of JSON and answers in lines of JSON.
 
 Nothing here knows who asked, so that another engine can run the same units elsewhere.
 """
@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import sys
-from threading import Thread
 from typing import IO
 
 import torch
@@ -27,7 +25,6 @@ def serve(open_source: Open, requests: IO[str] = sys.stdin, replies: IO[str] = s
 
     torch.set_num_threads(1)
     request = json.loads(requests.readline())
-    Thread(target=_leave_with_parent, args=(requests,), daemon=True).start()
     try:
         with contextlib.redirect_stdout(sys.stderr):  # the code of a network may print
             unit = find_unit(request.get("kind"))
@@ -40,9 +37,3 @@ def serve(open_source: Open, requests: IO[str] = sys.stdin, replies: IO[str] = s
         reply({"error": str(error)})
         return 2
     return 0
-
-
-def _leave_with_parent(requests: IO[str]) -> None:
-    """The standard input closes when the process that asked is gone: so is this one then."""
-    requests.read()
-    os._exit(1)

@@ -43,7 +43,7 @@ def drift_job() -> list[Row]:
     request = make_request("drift", NETWORK, IMAGES, parameters=wanted)
     start, first, parts = time.perf_counter(), 0.0, 0
     process = subprocess.Popen(
-        [sys.executable, "-m", "analysis", "work"],
+        [sys.executable, "-m", "analysis.worker"],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
     assert process.stdin is not None and process.stdout is not None

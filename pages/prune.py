@@ -3,10 +3,9 @@
 import streamlit as st
 
 from analysis.errors import PrunescopeError
-from analysis.export import to_pt2
 from analysis.importance import CRITERIA
 from analysis.pruning.plan_json import to_json
-from ui import computed, frame, live_console, moves, prune_controls, prune_results, theme, workspace
+from ui import frame, live_console, moves, prune_controls, prune_results, report_button, theme, workspace
 from ui.bench import dense_plan
 from ui.recover import taking
 
@@ -52,12 +51,12 @@ with left:
         st.download_button(
             "Plan (.json)", to_json(state.plan), f"{network.name}-plan.json", "application/json"
         )
-        st.download_button(
-            "Pruned network (.pt2)",
-            lambda: to_pt2(computed.pruned(state.plan)),
-            f"{network.name}-pruned.pt2",
-            help="Load it anywhere with torch.export.load(path).module(); it takes batches of any size.",
+        st.page_link(
+            "pages/export.py",
+            label="Export the network",
+            help="As .pt2, ONNX and other files, each checked before you get it.",
         )
+        report_button.draw_in_force(key="prune:report")
         prune_controls.plan_upload()
 with right:
     prune_results.trade_off(palette)

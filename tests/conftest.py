@@ -5,15 +5,17 @@ from pathlib import Path
 import pytest
 import torch
 
+from analysis.export import folder
 from analysis.recovery import keep
 
 torch.set_num_threads(1)
 
 
 @pytest.fixture(autouse=True)
-def own_recovered(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Each test keeps recovered weights in a folder of its own."""
+def own_folders(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Each test keeps recovered weights and exported files in folders of its own."""
     monkeypatch.setenv(keep.FOLDER, str(tmp_path / "recovered"))
+    monkeypatch.setenv(folder.FOLDER, str(tmp_path / "exports"))
 
 
 def pytest_make_parametrize_id(config: pytest.Config, val: object, argname: str) -> str | None:

@@ -70,7 +70,7 @@ def test_a_worker_steps_back_from_its_first_moment():
     jobs, seen = Jobs(worker("import os\nsay(result={'nice': os.nice(0)})\n")), []
     jobs.submit("me", "x", {}, lambda r: seen.append(r["nice"]))
     wait_for(lambda: not status(jobs).is_live)
-    assert seen == [19]
+    assert seen == [10]
 
 
 @pytest.mark.parametrize("body", [FOREVER, STUBBORN])
@@ -159,7 +159,7 @@ def test_the_worker_of_the_product_ends_when_its_parent_is_killed(tmp_path):
 import sys, time
 from analysis.jobs import Jobs
 from analysis.units import sweep
-jobs = Jobs([sys.executable, "-m", "analysis", "work"])
+jobs = Jobs([sys.executable, "-m", "analysis.worker"])
 jobs.submit("me", "x", sweep.request("digits-mlp", 450, "l1", "weight"))
 while jobs._jobs["1"].process is None: time.sleep(0.02)
 print(jobs._jobs["1"].process.pid, flush=True)
@@ -170,4 +170,4 @@ time.sleep(60)
     assert is_alive(worker_pid)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
-    wait_for(lambda: not is_alive(worker_pid), seconds=30)
+    wait_for(lambda: not is_alive(worker_pid), seconds=2)  # it is still importing: that alone takes longer

@@ -151,6 +151,28 @@ def test_writing_that_fails_leaves_nothing(shelf, monkeypatch):
     assert list((shelf.root / ANNA).iterdir()) == []
 
 
+def test_a_server_that_was_faster_with_the_same_files_is_no_error(shelf, monkeypatch):
+    from ui import shelf as room
+
+    def be_slower(folder, files):
+        monkeypatch.undo()
+        Shelf(shelf.root, ROOMY).put(ANNA, files)
+        room.write_folder(folder, files)
+
+    monkeypatch.setattr("ui.shelf.write_folder", be_slower)
+    assert shelf.put(ANNA, files()) == ()
+    assert shelf.names(ANNA) == (files().name,) and len(list((shelf.root / ANNA).iterdir())) == 1
+
+
+def test_a_crash_while_a_source_is_deleted_leaves_nothing_that_goes_by_its_name(shelf, monkeypatch):
+    shelf.put(ANNA, files())
+    monkeypatch.setattr("ui.shelf.shutil.rmtree", lambda folder, ignore_errors: (folder / "data").unlink())
+    shelf.remove(ANNA, files().name)
+    monkeypatch.undo()
+    assert shelf.names(ANNA) == () and shelf.find(files().name) is None
+    assert shelf.put(ANNA, files()) == () and read_folder(shelf.find(files().name))
+
+
 def test_damaged_files_are_named(shelf):
     shelf.put(ANNA, files())
     folder = shelf.find(files().name)

@@ -1,23 +1,23 @@
-"""One network's state in a session: the plan in force, how it came about, what was tried."""
+"""One network's state in a session: the plan in force, how it came about."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from analysis.history import Trial
 from analysis.pruning.plan import Granularity, Plan
 
 
 @dataclass
 class Bench:
-    """The plan in force with its undo history, the choices in hand, and the trials.
+    """The plan in force with its undo history, and the choices in hand.
 
     A `gesture` is one drag of a slider: all its moves are undone together. `hand` is the target it moves.
     `handled` is the number of the console's last event that was carried out; events come again until the
     console hears that number, so that none is lost and none counts twice. `anchor` is the plan measured
     last, with its exact headline; `misses` are the errors of past predictions. `refused` counts criteria
     that could not be taken, so that their choice is drawn anew, and
-    `kept_plan` is what the store has as the plan in force.
+    `kept_plan` is what the store has as the plan in force. `tried` are the trials that the store has: their
+    plans' keys, and the numbers of examples.
     """
 
     plan: Plan
@@ -26,7 +26,7 @@ class Bench:
     granularity: Granularity = "channel"
     done: list[Plan] = field(default_factory=list)
     undone: list[Plan] = field(default_factory=list)
-    trials: dict[tuple[Plan, int], Trial] = field(default_factory=dict)
+    tried: set[tuple[str, int]] = field(default_factory=set)
     kept_plan: Plan | None = None
     locked: set[str] = field(default_factory=set)
     gesture: str = ""

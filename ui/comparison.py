@@ -107,7 +107,16 @@ def choose_view(names: tuple[str, ...]) -> str:
     """Which of a page's views is shown."""
     chosen = st.segmented_control(
         "View", names, default=names[0], required=True, label_visibility="collapsed",
-        key=f"view:{':'.join(names)}", persist_state="session",
+        key=_view_key(names), persist_state="session",
     )  # fmt: skip
     assert chosen is not None
     return chosen
+
+
+def show_view(names: tuple[str, ...], name: str) -> None:
+    """Show another of a page's views, from a callback."""
+    st.session_state[_view_key(names)] = name
+
+
+def _view_key(names: tuple[str, ...]) -> str:
+    return f"view:{':'.join(names)}"

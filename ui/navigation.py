@@ -22,6 +22,7 @@ def navigation() -> StreamlitPage:
                 st.Page("pages/prune.py", title="Prune"),
                 st.Page("pages/allocate.py", title="Allocate"),
                 st.Page("pages/recover.py", title="Recover"),
+                st.Page("pages/history.py", title="History"),
             ],
             "Understand": [
                 st.Page("pages/compare.py", title="Compare"),
@@ -29,7 +30,11 @@ def navigation() -> StreamlitPage:
                 st.Page("pages/layers.py", title="Layers"),
                 st.Page("pages/channel.py", title="Channel"),
             ],
-        }
+            "Ship": [
+                st.Page("pages/export.py", title="Export"),
+            ],
+        },
+        expanded=True,  # beyond a dozen pages the last would hide
     )
 
 

@@ -78,6 +78,18 @@ def console_button(plan: Plan, key: str) -> None:
     st.switch_page("pages/prune.py")
 
 
+def bring_back(number: int) -> bool:
+    """Put the plan of a kept trial in force; False, with a notice, if it cannot be."""
+    try:
+        plan = workspace.with_kept_weights(workspace.trial(number).plan)
+        workspace.check_fits(plan)
+    except PrunescopeError as error:
+        workspace.notice(str(error))
+        return False
+    workspace.bench().move(plan)
+    return True
+
+
 def read_plan(text: str | bytes) -> Plan:
     """The plan of a JSON text, if the chosen network can carry it out.
 

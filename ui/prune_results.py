@@ -2,45 +2,48 @@
 
 from __future__ import annotations
 
+import html
 import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import streamlit as st
 
-from analysis.history import Trial, pareto_front
+from analysis.history import Summary, pareto_front
+from analysis.history.trial import MIXED
 from analysis.importance import CRITERIA
 from analysis.measure import Measurement
 from analysis.measure.measurement import Numbers
 from analysis.measure.quality import per_class
 from analysis.sensitivity import Point, quality_against_ratio
 from analysis.tasks import Metric
-from ui import computed, figures, library, metric_table, theme, workspace
-from ui.bench import Bench, by_hand_words
+from ui import computed, figures, library, metric_table, plans, theme, workspace
+from ui.bench import Bench
 from ui.forgotten import forgotten_figures
 from ui.theme import Palette
 
-CostOf = Callable[[Numbers], float]
-COSTS: dict[str, CostOf] = {
-    "Parameters": lambda m: m.cost.parameters,
-    "Nonzero connections": lambda m: m.cost.nonzero_connections,
-    "MACs": lambda m: m.cost.macs,
-    "Bytes as saved": lambda m: m.size.saved,
-    "Bytes, best lossless encoding": lambda m: m.size.best,
-    "Latency, % of the dense network's": lambda m: 100 * m.latency.median / m.dense_latency.median,
+COSTS: dict[str, Callable[[Summary], float]] = {
+    "Parameters": lambda t: t.parameters,
+    "Nonzero connections": lambda t: t.nonzero_connections,
+    "MACs": lambda t: t.macs,
+    "Bytes as saved": lambda t: t.saved,
+    "Bytes, best lossless encoding": lambda t: t.best,
+    "Latency, % of the dense network's": lambda t: 100 * t.latency / t.dense_latency,
 }
-_COST_CARDS: tuple[tuple[str, Callable[[float], str], CostOf, str | None], ...] = (
-    ("Nonzero connections", theme.count, COSTS["Nonzero connections"], None),
+_DRAWN = 200  # trials of the chart: the newest, and those that stand out
+_NAMED = 8  # layers of a hover text
+_COST_CARDS: tuple[tuple[str, Callable[[float], str], Callable[[Numbers], float], str | None], ...] = (
+    ("Nonzero connections", theme.count, lambda m: m.cost.nonzero_connections, None),
     (
         "Bytes as saved",
         theme.bytes_text,
-        COSTS["Bytes as saved"],
+        lambda m: m.size.saved,
         "The safetensors file. Zeros saved densely save nothing.",
     ),
     (
         "Bytes, best lossless",
         theme.bytes_text,
-        COSTS["Bytes, best lossless encoding"],
+        lambda m: m.size.best,
         "The smallest of several encodings that were really made; its name is below.",
     ),
 )
@@ -95,8 +98,8 @@ def metric_cards(now: Measurement, dense: Measurement) -> None:
 
 
 def trade_off(palette: Palette) -> None:
-    """Every plan tried, quality against a cost of choice; a click brings a plan back."""
-    trials = workspace.trials()
+    """The plans tried, quality against a cost of choice; a click brings a plan back."""
+    every, current = workspace.summaries(), workspace.current_key()
     metric = workspace.opened().dataset.task.headline
     with st.container(border=True):
         head = st.columns([3, 3], vertical_alignment="center")
@@ -104,48 +107,57 @@ def trade_off(palette: Palette) -> None:
         workspace.keep(workspace.COST)
         label = head[1].selectbox("Against", list(COSTS), key=workspace.COST, label_visibility="collapsed")
         cost = COSTS[label]
-        front = pareto_front(trials, cost, lambda m: m.headline.value)
+        front = {trial.id for trial in pareto_front(every, cost, lambda t: t.headline.value)}
+        trials = [t for t in every[:-_DRAWN] if t.id in front or t.label.star or t.key == current] + every[
+            -_DRAWN:
+        ]
+        here = next((i for i, trial in enumerate(trials) if trial.key == current), None)
         figure = figures.trade_off(
-            [(cost(t.measurement), t.measurement.headline, _describe(t)) for t in trials],
-            [trials.index(t) for t in front],
-            workspace.current_trial(trials),
+            [(cost(t), t.headline, _describe(t)) for t in trials],
+            [i for i, trial in enumerate(trials) if trial.id in front],
+            here,
             palette,
             metric=metric,
             cost_label=label,
         )
-        key = workspace.choice_key("chart", f"{len(trials)}:{workspace.current_trial(trials)}")
+        key = workspace.choice_key("chart", f"{len(every)}:{here}")
         st.plotly_chart(
             figure, key=key, config=figures.CONFIG, selection_mode="points",
             on_select=lambda: _bring_back(key, trials),
         )  # fmt: skip
+        which = "Every plan tried" if len(trials) == len(every) else f"{len(trials)} of the plans tried"
         st.caption(
-            f"Every plan tried in this session ({len(trials)}), with its 95% interval. Up and to the left is "
-            "better; the dotted front joins the plans that no other beats. Click a point to bring its plan back."
+            f"{which} in this session ({len(every):,}), with its 95% interval. Up and to the left is "
+            "better; the dotted front joins the plans that no other beats. Click a point to bring its plan back; "
+            "History has them all."
         )
 
 
-def _describe(trial: Trial) -> str:
+def _describe(trial: Summary) -> str:
     """A trial in a hover text."""
     metric = workspace.opened().dataset.task.headline
-    quality = f"{metric.label} {theme.number(trial.measurement.headline.value, metric)}"
+    quality = f"{metric.label} {theme.number(trial.headline.value, metric)}"
     counts = (
-        f"{theme.count(trial.measurement.cost.parameters)} parameters, "
-        f"{theme.count(trial.measurement.cost.macs)} MACs, {trial.measurement.latency.median:.2f} ms"
+        f"{theme.count(trial.parameters)} parameters, {theme.count(trial.macs)} MACs, {trial.latency:.2f} ms"
     )
-    if trial.plan.is_dense:
+    if trial.is_dense:
         return f"<b>dense</b><br>{quality}<br>{counts}"
-    cuts = "<br>".join(f"{cut.target} −{cut.ratio:.0%}" for cut in trial.plan.cuts[:8])
-    more = f"<br>and {len(trial.plan.cuts) - 8} more" if len(trial.plan.cuts) > 8 else ""
-    what = f"{trial.plan.granularity or 'channel and weight'}s by {trial.plan.criterion}"
-    picked = "<br>".join(filter(None, (cuts + more, by_hand_words(trial.plan))))
-    return f"<b>{what}</b><br>{quality}<br>{counts}<br>{picked}"
+    what = f"{'channels and weights' if trial.granularity == MIXED else trial.granularity + 's'} by {trial.criterion}"
+    title = html.escape(trial.label.name) or what + (", recovered" if trial.is_recovered else "")
+    lost = [
+        f"{layer.name} −{1 - left / layer.connections:.0%}"
+        for layer, left in zip(workspace.network().layers, trial.layers, strict=True)
+        if left < layer.connections
+    ]
+    more = [f"and {len(lost) - _NAMED} more layers"] if len(lost) > _NAMED else []
+    return "<br>".join([f"<b>{title}</b>", quality, counts, *lost[:_NAMED], *more])
 
 
-def _bring_back(key: str, trials: Sequence[Trial]) -> None:
+def _bring_back(key: str, trials: Sequence[Summary]) -> None:
     """Put the plan of the clicked point in force."""
     points = st.session_state[key].selection.points
     if points and "customdata" in points[0]:
-        workspace.bench().move(trials[int(points[0]["customdata"][0])].plan)
+        plans.bring_back(trials[int(points[0]["customdata"][0])].id)
 
 
 def class_change(now: Measurement, dense: Measurement, names: Sequence[str], palette: Palette) -> None:

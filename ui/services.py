@@ -69,7 +69,7 @@ def shelf() -> Shelf:
 @cache
 def jobs() -> Jobs:
     """The runner of everything long, as many at once as PRUNESCOPE_WORKERS says (default 1)."""
-    command = [sys.executable, "-m", "analysis", "work"]
+    command = [sys.executable, "-m", "analysis.worker"]
     return Jobs(command, limit=_number(WORKERS, 1), is_gone=_is_gone, folder=_ROOT)
 
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import RLock
 
+from analysis.durable import settle
 from analysis.errors import PrunescopeError
 from analysis.sources import Files, write_folder
 
@@ -109,9 +110,11 @@ class Shelf:
                 try:
                     write_folder(fresh, files)
                     fresh.rename(place)
+                    settle(place.parent)
                 except OSError:
                     shutil.rmtree(fresh, ignore_errors=True)
-                    raise
+                    if not place.is_dir():  # another server may have been faster
+                        raise
             except OSError as error:
                 raise ShelfError(
                     f"Your files cannot be kept ({error.strerror or error}). Whoever runs this server can "
@@ -123,7 +126,7 @@ class Shelf:
         """Delete a source of a history; nothing happens if it has none of that name."""
         with self._lock:
             if name in self.names(history):
-                shutil.rmtree(self.root / history / name, ignore_errors=True)
+                _discard(self.root / history / name)
 
     def note_use(self, history: str, name: str) -> None:
         """Remember that a source is in use now."""
@@ -139,7 +142,7 @@ class Shelf:
             oldest = mine.pop(0)
             held -= oldest.size
             gone.append(oldest.folder.name)
-            shutil.rmtree(oldest.folder, ignore_errors=True)
+            _discard(oldest.folder)
         self._make_room_among_all(size)
         return tuple(gone)
 
@@ -152,7 +155,7 @@ class Shelf:
             if time.time() - source.used < _HOUR:
                 break
             held -= source.size
-            shutil.rmtree(source.folder, ignore_errors=True)
+            _discard(source.folder)
         if held + size > self.limits.all_bytes:
             raise ShelfError(
                 f"The networks in use on this server fill the {self.limits.all_bytes:,} bytes it keeps. "
@@ -162,14 +165,23 @@ class Shelf:
     def _clear_unfinished(self) -> None:
         """Writing that a crash cut short."""
         for folder in self.root.glob(f"*/{_UNFINISHED}*"):
-            if time.time() - folder.stat().st_mtime > _HOUR:
-                shutil.rmtree(folder, ignore_errors=True)
+            with suppress(FileNotFoundError):  # another server may have been faster
+                if time.time() - folder.stat().st_mtime > _HOUR:
+                    shutil.rmtree(folder, ignore_errors=True)
 
     def _of(self, history: str) -> list[_Source]:
         return _sources((self.root / _checked(history)).glob("*"))
 
     def _all(self) -> list[_Source]:
         return _sources(self.root.glob("*/*"))
+
+
+def _discard(folder: Path) -> None:
+    """Delete a source, whole or not at all: a crash midway leaves nothing that goes by its name."""
+    gone = folder.parent / f"{_UNFINISHED}{secrets.token_hex(8)}"
+    with suppress(OSError):
+        folder.rename(gone)
+        shutil.rmtree(gone, ignore_errors=True)
 
 
 def _checked(history: str) -> str:

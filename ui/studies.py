@@ -16,6 +16,7 @@ from typing import Any, Literal
 import streamlit as st
 from cachetools import LRUCache
 
+from analysis.export.folder import exports_here
 from analysis.jobs import JobStatus
 from analysis.pruning.plan import Plan
 from analysis.recovery.keep import keep_here
@@ -79,13 +80,15 @@ def parts(study: Study) -> list[Message]:
 
 
 def _standing(kind: str, found: Sequence[Message]) -> list[Message]:
-    """Parts, each once, without those whose recovered weights are not kept any more: these can be found again."""
+    """Parts, each once, without those whose files are not kept any more: these can be found again."""
     here = [part for part in found if _END not in part and _is_kept(part)]
     return once(kind, here)
 
 
 def _is_kept(part: Message) -> bool:
-    return not part.get("recovered") or keep_here().holds(part["recovered"])
+    """True unless a part names recovered weights, or exported files, that had to make room."""
+    weights, files = part.get("recovered"), part.get("exported")
+    return (not weights or keep_here().holds(weights)) and (not files or exports_here().holds(files))
 
 
 def is_complete(study: Study) -> bool:

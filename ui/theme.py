@@ -2,67 +2,46 @@
 
 from __future__ import annotations
 
-import math
 import re
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import streamlit as st
 
+from analysis.look import (
+    DARK,
+    LIGHT,
+    Palette,
+    bytes_text,
+    change_interval,
+    count,
+    delta,
+    duration,
+    interval,
+    is_nothing,
+    number,
+    saving,
+    verdict,
+)
 from analysis.measure.quality import Interval
 from analysis.tasks import Metric
 
-_SMALLEST = 1e-6  # below it a value is rounding
-
-
-@dataclass(frozen=True)
-class Palette:
-    """Colours by meaning; each pair is told apart by lightness too, for colour-blind eyes."""
-
-    kept: str
-    lost: str
-    removed: str
-    text: str
-    muted: str
-    grid: str
-    surface: str
-    zero: str
-    scale: tuple[str, ...]
-
-    @property
-    def sequential(self) -> list[tuple[float, str]]:
-        """Plotly colour scale from unimportant to important."""
-        last = len(self.scale) - 1
-        return [(i / last, colour) for i, colour in enumerate(self.scale)]
-
-    @property
-    def diverging(self) -> list[tuple[float, str]]:
-        """Plotly colour scale from lost through nothing to kept."""
-        return [(0.0, self.lost), (0.5, self.zero), (1.0, self.kept)]
-
-
-LIGHT = Palette(
-    kept="#0f766e",
-    lost="#c2410c",
-    removed="#b3bdbf",
-    text="#1b2a2f",
-    muted="#5b6b70",
-    grid="#e5eaea",
-    surface="#ffffff",
-    zero="#f4f6f6",
-    scale=("#f0fbf9", "#a7e8dc", "#4fbfb0", "#0f766e", "#0b3b39"),
-)
-DARK = Palette(
-    kept="#2dd4bf",
-    lost="#fb8a5b",
-    removed="#56676b",
-    text="#e4eceb",
-    muted="#9db0b3",
-    grid="#2a3a3d",
-    surface="#0f1719",
-    zero="#1d2a2d",
-    scale=("#142225", "#155e57", "#1a9c8d", "#5fe3d1", "#e2fffa"),
-)
+__all__ = [
+    "DARK",
+    "LIGHT",
+    "Palette",
+    "bytes_text",
+    "change_interval",
+    "count",
+    "delta",
+    "delta_look",
+    "duration",
+    "interval",
+    "number",
+    "palette",
+    "plain",
+    "saving_look",
+    "verdict",
+]
 
 
 def palette() -> Palette:
@@ -70,42 +49,10 @@ def palette() -> Palette:
     return DARK if st.context.theme.type == "dark" else LIGHT
 
 
-def number(value: float, metric: Metric) -> str:
-    """A metric's value: 98.2% or 0.861; "unknown" if it has none."""
-    if math.isnan(value):
-        return "unknown"
-    return f"{value:.1%}" if metric.percent else _significant(value)
-
-
-def delta(value: float, metric: Metric) -> str:
-    """A signed change: -1.2 points or +0.013."""
-    if math.isnan(value):
-        return "unknown"
-    if metric.percent:
-        return f"{100 * value:+.1f} points"
-    return ("-" if value < 0 else "+") + _significant(abs(value))
-
-
-def change_interval(change: Interval, metric: Metric) -> str:
-    """The 95% interval of a change: -2.0 to +0.4 points."""
-    if math.isnan(change.low):
-        return "unknown"
-    if metric.percent:
-        return f"{100 * change.low:+.1f} to {100 * change.high:+.1f} points"
-    return f"{delta(change.low, metric)} to {delta(change.high, metric)}"
-
-
-def verdict(change: Interval, metric: Metric) -> Literal["better", "worse", ""]:
-    """What a change is worth: empty if it is shown as zero or its interval does not leave out zero."""
-    if _is_nothing(delta(change.value, metric)) or not (change.low > 0 or change.high < 0):
-        return ""
-    return "better" if (change.value > 0) == metric.higher_is_better else "worse"
-
-
 def delta_look(change: Interval, metric: Metric) -> dict[str, Any]:
     """How ``st.metric`` shows a change: coloured for better or worse if its interval leaves out zero."""
     text = delta(change.value, metric)
-    if _is_nothing(text):
+    if is_nothing(text):
         return {"delta": text.replace("-", "+"), "delta_color": "off", "delta_arrow": "off"}
     if not verdict(change, metric):
         return {"delta": text, "delta_color": "off"}
@@ -114,62 +61,12 @@ def delta_look(change: Interval, metric: Metric) -> dict[str, Any]:
 
 def saving_look(value: float, whole: float) -> dict[str, Any]:
     """How ``st.metric`` shows a cost against the dense network's: less is better."""
-    share = 100 * (value / whole - 1) if whole else 0.0
-    text = f"{share:+.1f}%" if share > -100 and round(share) == -100 else f"{share:+.0f}%"
-    if text in ("+0%", "-0%", ""):
+    text = saving(value, whole)
+    if text == "+0%":
         return {"delta": "+0%", "delta_color": "off", "delta_arrow": "off"}
     return {"delta": text, "delta_color": "inverse"}
-
-
-def interval(measured: Interval, metric: Metric) -> str:
-    """The 95% interval: 95% CI 96.5 to 99.1%."""
-    if math.isnan(measured.low):
-        return "unknown"
-    if metric.percent:
-        return f"{100 * measured.low:.1f} to {100 * measured.high:.1f}%"
-    return f"{_significant(measured.low)} to {_significant(measured.high)}"
-
-
-def count(value: float) -> str:
-    """A count in at most four figures: 1,024, 23.5 k, 1.79 M."""
-    if value < 10_000:
-        return f"{value:,.0f}"
-    if value < 1_000_000:
-        return f"{value / 1000:.1f} k"
-    if value < 1_000_000_000:
-        return f"{value / 1_000_000:.2f} M"
-    return f"{value / 1_000_000_000:.2f} G"
-
-
-def bytes_text(value: float) -> str:
-    """Bytes in KiB or MiB."""
-    if value < 1024:
-        return f"{value:.0f} B"
-    return f"{value / 1024:.1f} KiB" if value < 1024**2 else f"{value / 1024**2:.2f} MiB"
-
-
-def duration(seconds: float) -> str:
-    """About how long something takes, in words."""
-    if seconds < 1:
-        return "less than a second"
-    return f"about {seconds:.0f} s" if seconds < 90 else f"about {seconds / 60:.0f} minutes"
 
 
 def plain(text: str) -> str:
     """Text for ``st.error`` and its kin with Markdown made harmless: it may hold names from a file."""
     return re.sub(r"([\\`*_{}\[\]()#+\-.!|:$<>~])", r"\\\1", text)
-
-
-def _is_nothing(text: str) -> bool:
-    """True if a change is shown as zero, or is not known."""
-    return not any(digit in text for digit in "123456789")
-
-
-def _significant(value: float) -> str:
-    """Three decimals; fewer for large values, more for values too small to show in three."""
-    size = abs(value)
-    if size >= 1000:
-        return f"{value:,.0f}"
-    if size >= 10:
-        return f"{value:.1f}"
-    return f"{value:.3f}" if size >= 0.01 or size < _SMALLEST else f"{value:.2g}"

@@ -13,11 +13,13 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 from analysis.errors import PrunescopeError
 from analysis.explain.attribution import Attribution
 from analysis.explain.question import Question
-from analysis.history import Trial
+from analysis.history import Label, Summary, Trial
+from analysis.history.tree import lineage
 from analysis.importance import Scores
 from analysis.measure import Measurement
 from analysis.network import Network
 from analysis.pruning.plan import Plan, check_plan
+from analysis.pruning.plan_json import key_of
 from analysis.recovery.keep import keep_here
 from analysis.sources import Opened
 from ui import computed, library, services, theme
@@ -38,6 +40,7 @@ _BENCHES = "benches"
 _NOTICE = "notice"
 _WISH = "page_wish"
 _CHANNELS = "channels"
+_TRIALS = "chosen_trials"
 _CHANNEL_WISH = "channel_wish"
 _DRAWN = "drawn_plan"
 _LOADED = "loaded_plan_file"
@@ -48,6 +51,7 @@ _BROUGHT = "brought_network"
 Found = TypeVar("Found")
 
 MULTIPLES = (1, 8, 16)  # of channels that are kept
+_UNDO_KEPT = 50  # moves that a refreshed page can take back
 IMAGE_CHOICES = (1000, 2000)  # and all; the first is the default, which answers within a second
 
 
@@ -171,22 +175,61 @@ def measured(plan: Plan) -> Measurement:
     plan = _canonical(plan)
     state, images = bench(), image_count()
     measurement = computed.measurement(plan, images)
-    if (plan, images) not in state.trials:
-        trial = Trial(plan, measurement.numbers(), state.done[-1] if state.done else None)
-        state.trials[plan, images] = trial
-        services.store().add_trial(history(), images, trial)
+    place = (key_of(plan), images)
+    if place not in state.tried:
+        services.store().add_trial(history(), images, Trial(plan, measurement.numbers(), _parent(plan)))
+        state.tried.add(place)
     return measurement
 
 
-def trials() -> list[Trial]:
-    """This session's trials that were measured on the examples chosen now, oldest first."""
-    return [trial for (_, images), trial in bench().trials.items() if images == image_count()]
+def _parent(plan: Plan) -> Plan | None:
+    """The trial that a plan grew from: the last one before it that was measured, or else the dense network."""
+    state, images = bench(), image_count()
+    before = (_canonical(earlier) for earlier in reversed(state.done))
+    found = next((p for p in before if p != plan and (key_of(p), images) in state.tried), None)
+    return found or (None if plan.is_dense else dense_plan(plan.network))
 
 
-def current_trial(known: list[Trial]) -> int | None:
-    """The position of the plan in force among `known`."""
-    plan = _canonical(bench().plan)
-    return next((i for i, trial in enumerate(known) if trial.plan == plan), None)
+def all_summaries() -> list[Summary]:
+    """The trials of this history and the chosen network, oldest first, whatever examples they were measured on."""
+    return services.store().summaries(history(), network_name())
+
+
+def summaries() -> list[Summary]:
+    """Those that were measured on the examples chosen now."""
+    return [trial for trial in all_summaries() if trial.images == image_count()]
+
+
+def trial(number: int) -> Trial:
+    """The trial of a summary's id, in full; PrunescopeError if it is damaged or gone."""
+    return services.store().trial(history(), number)[1]
+
+
+def trials(newest: int) -> list[Trial]:
+    """The newest trials that prune something and were measured on the examples chosen now, oldest first."""
+    some = [summary.id for summary in summaries() if not summary.is_dense][-newest:]
+    found = services.store().trials(history(), some)
+    return [found[number] for number in some]
+
+
+def label_trial(number: int, label: Label) -> None:
+    """Keep what somebody says of a trial."""
+    services.store().put_label(history(), number, label)
+
+
+def chosen_trials() -> tuple[int, ...]:
+    """The ids of the trials that the History page is about."""
+    return st.session_state.get(_TRIALS, {}).get(network_name(), ())
+
+
+def choose_trials(numbers: Sequence[int]) -> None:
+    """Let the History page be about these trials."""
+    st.session_state.setdefault(_TRIALS, {})[network_name()] = tuple(numbers)
+
+
+def current_key() -> str:
+    """What tells the plan in force from all others, as a summary has it."""
+    return key_of(_canonical(bench().plan))
 
 
 def scores(criterion: str, progress: Progress = silent) -> Scores:
@@ -339,19 +382,21 @@ def _canonical(plan: Plan) -> Plan:
 
 
 def _restored(name: str) -> Bench:
-    """A bench with the trials and the plan that the store keeps for this session."""
-    state = Bench(dense_plan(name))
+    """A bench with the plan that the store keeps for this session; undo leads back the way that its trials came."""
+    state, store = Bench(dense_plan(name)), services.store()
     try:
-        for images, trial in services.store().trials(history(), name):
-            check_plan(trial.plan, network())
-            state.trials[trial.plan, images] = trial
-        plan = services.store().plan(history(), name)
+        known = store.summaries(history(), name)
+        state.tried = {(trial.key, trial.images) for trial in known}
+        plan = store.plan(history(), name)
         if plan is not None:
             plan = with_kept_weights(plan)
             check_fits(plan)
             state.move(plan)
             state.kept_plan = plan
             state.done.clear()
+            way = [trial.id for trial in lineage(known, key_of(_canonical(plan)))[:-1][-_UNDO_KEPT:]]
+            found = store.trials(history(), way)
+            state.done = [found[number].plan for number in way]
     except PrunescopeError as error:
         notice(f"What was tried before cannot be brought back: {error}")
     return state

@@ -25,7 +25,7 @@ from analysis.allocation.problem import Counts, Problem
 from analysis.allocation.registry import METHODS
 from analysis.allocation.solve import solve
 from analysis.errors import NetworkError, PlanError
-from analysis.history import undominated
+from analysis.history import pareto_front
 from analysis.measure.quality import Interval
 from analysis.pruning.plan import Granularity, Plan
 
@@ -257,7 +257,7 @@ def front(tried: Sequence[Tried]) -> tuple[Tried, ...]:
     Of equals the earliest is kept; trials of unknown quality are left out.
     """
     in_order = sorted(tried, key=lambda one: one.number)
-    return undominated(in_order, lambda one: one.share, lambda one: one.quality.value)
+    return pareto_front(in_order, lambda one: one.share, lambda one: one.quality.value)
 
 
 def hypervolume(tried: Sequence[Tried], dense: float, guess: float) -> float:

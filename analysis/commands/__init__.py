@@ -9,18 +9,15 @@ from collections.abc import Sequence
 
 import torch
 
-from analysis.commands import allocate, measuring, recover
+from analysis.commands import allocate, export, measuring, recover, reports, sweep
 from analysis.commands.options import Parser
 from analysis.errors import PrunescopeError
 from analysis.units import Open
-from analysis.work import serve
 
 
 def main(open_source: Open, arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code: 0, or 2 for refused input."""
     options = _parser().parse_args(arguments)
-    if options.command == "work":
-        return serve(open_source)
     torch.set_num_threads(options.threads)
     try:
         report, text = options.run(open_source, options)
@@ -34,11 +31,10 @@ def main(open_source: Open, arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(
         prog="python -m analysis",
-        description="Inspect, measure, prune, allocate and recover without a browser.",
+        description="Inspect, measure, prune, allocate, recover and export without a browser.",
     )
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("work", help="serve one job of the app: a request on stdin, replies on stdout")
-    for family in (measuring, allocate, recover):
+    for family in (measuring, allocate, recover, export, sweep, reports):
         for name, sentence in family.COMMANDS.items():
             command = commands.add_parser(name, help=sentence, description=sentence.capitalize() + ".")
             family.add_arguments(command, name)

@@ -68,18 +68,29 @@ def _measured(open_source: Open, options: argparse.Namespace) -> Measured:
     return Measured(network, plan, pruned, dense, measurement)
 
 
+def read_plan(path: Path, network: Network) -> Plan:
+    """The plan of a file, checked against the network.
+
+    Raises
+    ------
+    PlanError
+        If the file cannot be read, is no plan, or the plan is for another network.
+    """
+    try:
+        plan = from_json(path.read_bytes())
+    except OSError as error:
+        raise PlanError(f"The plan {path} cannot be read ({error.strerror}).") from error
+    check_plan(plan, network)
+    return plan
+
+
 def plan_of(network: Network, options: argparse.Namespace) -> Plan:
     """What :func:`add_plan` asked for; the dense plan if that is nothing."""
     ratio, path = getattr(options, "all", None), getattr(options, "plan", None)
     if path is not None and (options.criterion or options.granularity):
         raise PlanError("A plan file names its own criterion and granularity; leave those options out.")
     if path is not None:
-        try:
-            plan = from_json(path.read_bytes())
-        except OSError as error:
-            raise PlanError(f"The plan {path} cannot be read ({error.strerror}).") from error
-        check_plan(plan, network)
-        return plan
+        return read_plan(path, network)
     if ratio is None and (getattr(options, "criterion", None) or getattr(options, "granularity", None)):
         raise PlanError("--criterion and --granularity go with --all RATIO; give it, or leave them out.")
     if ratio is None:

@@ -89,13 +89,13 @@ def epochs(text: str) -> int:
     return int(text)
 
 
-def file_to_write(suffix: str) -> Callable[[str], Path]:
-    """Reads the path of a file that can be written and has a suffix."""
+def file_to_write(*suffixes: str) -> Callable[[str], Path]:
+    """Reads the path of a file that can be written and has one of some suffixes."""
 
     def read(text: str) -> Path:
         path = Path(text)
-        if path.suffix != suffix:
-            raise argparse.ArgumentTypeError(f"{text!r} does not end in {suffix}")
+        if path.suffix not in suffixes:
+            raise argparse.ArgumentTypeError(f"{text!r} does not end in {' or '.join(suffixes)}")
         if path.is_dir() or not path.parent.is_dir():
             raise argparse.ArgumentTypeError(f"{text!r} is not a file in an existing folder")
         return path

@@ -158,7 +158,7 @@ def change(after: Evaluation, before: Evaluation) -> dict[str, Interval]:
     DataError
         If the two were not measured on the same examples.
     """
-    _check_same_examples(after, before)
+    check_same_examples(after, before)
     now, then = _sums(after), _sums(before)
     found = _intervals(
         _differences(now.exact(), then.exact()), _differences(now.resampled(), then.resampled())
@@ -180,7 +180,7 @@ def headline(evaluation: Evaluation) -> Interval:
 def headline_change(after: Evaluation, before: Evaluation) -> Interval:
     """The change of the headline metric alone, as in :func:`change`; errors as there."""
     if after.task.is_classification:
-        _check_same_examples(after, before)
+        check_same_examples(after, before)
         return paired_proportions(after.correct, before.correct)
     return change(after, before)[after.task.headline.key]
 
@@ -234,7 +234,8 @@ def confusion(evaluation: Evaluation, classes: int) -> Tensor:
     return torch.bincount(index, minlength=classes**2).reshape(classes, classes)
 
 
-def _check_same_examples(after: Evaluation, before: Evaluation) -> None:
+def check_same_examples(after: Evaluation, before: Evaluation) -> None:
+    """Refuse to compare what was measured on different examples; errors as :func:`change`."""
     if after.split is not before.split and not (
         torch.equal(after.split.targets, before.split.targets)
         and torch.equal(after.split.inputs, before.split.inputs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from typing import Any
 
@@ -21,6 +22,12 @@ def to_json(plan: Plan) -> str:
     content = {"schema": SCHEMA, "network": plan.network, "criterion": plan.criterion}
     content |= {"cuts": cuts, "picks": picks, "recovered": plan.recovered}
     return json.dumps(content, indent=2) + "\n"
+
+
+def key_of(plan: Plan) -> str:
+    """A digest that tells a plan from all others; what later schemas add, and a plan does not use, does not change it."""
+    content = {name: value for name, value in json.loads(to_json(plan)).items() if value and name != "schema"}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def from_json(text: str | bytes) -> Plan:

@@ -64,6 +64,7 @@ UNITS: Mapping[str, Unit] = {
     "gradual": Unit("analysis.units.gradual", ("step",)),
     "proposals": Unit("analysis.units.proposals", ("name",)),
     "recovered-proposals": Unit("analysis.units.recovered_proposals", ("name",)),
+    "export": Unit("analysis.units.export", ("name",)),
 }  # modules by name, so that a worker imports only what it needs
 
 

@@ -50,10 +50,12 @@ def server(*, history: Path | None = None, settings: Mapping[str, str] | None = 
     database = history or Path(folder.name) / "history.sqlite"
     command = [sys.executable, "-m", "streamlit", "run", "app.py"]
     command += ["--server.port", str(port), "--server.headless", "true"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", **(settings or {})}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     environment["PRUNESCOPE_DATABASE_URL"] = f"sqlite:///{database}"
     environment["PRUNESCOPE_UPLOADS"] = f"{folder.name}/uploads"
     environment["PRUNESCOPE_RECOVERED"] = f"{folder.name}/recovered"
+    environment["PRUNESCOPE_EXPORTS"] = f"{folder.name}/exports"
+    environment |= settings or {}
     process = subprocess.Popen(
         command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT
     )

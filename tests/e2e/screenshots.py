@@ -16,16 +16,17 @@ import sample_models
 from tests.e2e.harness import ROOT, browser, choose_view, is_outside, server, settle
 
 PAGES = (
-    "model", "open", "weights", "importance", "prune", "allocate", "recover", "compare", "forgotten", "layers", "channel",
+    "model", "open", "weights", "importance", "prune", "allocate", "recover", "history", "compare", "forgotten", "layers", "channel",
+    "export",
 )  # fmt: skip
 README = (
     ("fashion-resnet", "light", ("model", "importance", "layers-topology")),
     (
         "fashion-lenet",
         "light",
-        ("weights", "prune", "allocate", "recover-gradually", "compare-over-ratios", "channel"),
+        ("weights", "prune", "allocate", "recover-gradually", "history", "compare-over-ratios", "channel"),
     ),
-    ("fashion-lenet", "dark", ("recover", "compare", "forgotten-confidence")),
+    ("fashion-lenet", "dark", ("recover", "history-tree", "compare", "forgotten-confidence", "export")),
 )
 WIDTH, HEIGHT = 1280, 800
 _MOST_STUDIES = 2  # of one view

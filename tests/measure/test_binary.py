@@ -19,7 +19,7 @@ from analysis.network import Network
 from analysis.pruning.groups import with_groups
 from analysis.pruning.plan import make_plan, uniform_plan
 from analysis.pruning.prune import prune
-from analysis.store import numbers_from_json, numbers_to_json
+from analysis.store.rows import numbers_from_json, numbers_to_json
 from analysis.tasks import BINARY, CLASSIFICATION, REGRESSION
 from analysis.tracing import trace
 

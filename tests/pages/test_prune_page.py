@@ -15,7 +15,7 @@ from analysis.importance.scores import group_scores
 from analysis.measure.cost import cost
 from analysis.measure.quality import Interval, evaluate, quality
 from analysis.pruning.plan import Cut, Pick, Plan, make_plan
-from analysis.pruning.plan_json import to_json
+from analysis.pruning.plan_json import key_of, to_json
 from analysis.pruning.prune import prune
 from analysis.sensitivity import Sensitivity
 from tests.pages.conftest import Open, console, metric, texts
@@ -291,6 +291,32 @@ def test_the_trade_off_chart_holds_every_plan_tried_also_after_a_refresh(open_pa
     assert bench(stranger).plan.is_dense and len(tried(stranger)["customdata"]) == 1
 
 
+def test_each_trial_grew_from_the_last_that_was_measured(open_page: Open) -> None:
+    app = open_page("prune")
+    put(app, plan_of(fc2=0.2))
+    bench(app).move(plan_of(fc2=0.3))  # moved on before it was measured
+    put(app, plan_of(fc2=0.4))
+    bench(app).undo()
+    bench(app).undo()
+    put(app, plan_of(fc3=0.5))
+    kept = services.store().summaries(history_of(app), NETWORK)
+    dense, first, second, branch = (
+        Plan(NETWORK, "l1"),
+        *(plan_of(**p) for p in ({"fc2": 0.2}, {"fc2": 0.4}, {"fc3": 0.5})),
+    )
+    assert [(t.key, t.parent) for t in kept] == [
+        (key_of(dense), ""), (key_of(first), key_of(dense)), (key_of(second), key_of(first)), (key_of(branch), key_of(first)),
+    ]  # fmt: skip
+
+
+def test_a_refreshed_page_can_still_undo(open_page: Open) -> None:
+    app = open_page("prune")
+    for ratio in (0.2, 0.4):
+        put(app, plan_of(fc2=ratio))
+    again = open_page("prune", history=history_of(app))
+    assert bench(again).done == [Plan(NETWORK, "l1"), plan_of(fc2=0.2)]
+
+
 def history_of(app: AppTest) -> str:
     return app.session_state["history"]
 
@@ -311,12 +337,14 @@ def test_a_history_that_does_not_fit_is_named_and_the_page_still_draws(open_page
 def test_a_damaged_trial_is_named_and_the_page_still_draws(open_page: Open, damaged: str | None) -> None:
     app = open_page("prune")
     put(app, plan_of(fc2=0.2))
-    with services.store()._engine.begin() as connection:
+    put(app, plan_of(fc2=0.4))
+    with services.store()._database.writing() as connection:
         connection.exec_driver_sql("update trials set numbers = ?", (damaged,))
     again = open_page("model", history=history_of(app))
     assert "damaged" in again.error[0].value
     again.switch_page("pages/prune.py").run()
     assert not again.error and console(again)["rows"]
+    assert bench(again).plan == plan_of(fc2=0.4)
 
 
 @pytest.mark.parametrize("criterion", ["no-such", "bn-scale"])

@@ -73,7 +73,7 @@ def test_a_study_whose_parts_were_forgotten_goes_on(open_study):
     follow(open_study(automatic=True))
     app = open_study()
     found = int(shown(app)["Points"])
-    with services.store()._engine.begin() as connection:
+    with services.store()._database.writing() as connection:
         connection.exec_driver_sql("DELETE FROM findings WHERE id = 2")
     assert shown(app.run()) == {"Points": str(found - 1), "Complete": "False"}
     next(b for b in app.button if b.label == "Go on").click().run()
@@ -83,7 +83,7 @@ def test_a_study_whose_parts_were_forgotten_goes_on(open_study):
 def test_what_two_sessions_found_at_once_counts_once(open_study):
     app = follow(open_study(automatic=True))
     before = shown(app)
-    with services.store()._engine.begin() as connection:
+    with services.store()._database.writing() as connection:
         connection.exec_driver_sql(
             "INSERT INTO findings (subject, content) SELECT subject, content FROM findings"
         )

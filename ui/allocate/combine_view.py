@@ -18,6 +18,7 @@ from ui.allocate.plan_words import plan_words, what_is_left
 
 _AT_ONCE = 6  # plans, each with a mark of its own in the chart
 _AT_FIRST = 3
+_OFFERED = 200  # the newest
 
 
 def combine() -> None:
@@ -26,7 +27,7 @@ def combine() -> None:
         "Several plans of this network made one: what any of them removes, what all do, or what most do. The result is a "
         "plan like any other: a measurement says what it is worth."
     )
-    trials = {trial.plan: trial for trial in workspace.trials() if not trial.plan.is_dense}
+    trials = {trial.plan: trial for trial in workspace.trials(_OFFERED)}
     if len(trials) < 2:
         how_many = "One plan was" if trials else "No plan was"
         st.info(
@@ -61,7 +62,7 @@ def _choose(trials: Mapping[Plan, Trial]) -> list[Plan]:
         "Plans", range(len(known)), default=_different(known)[-_AT_FIRST:], max_selections=_AT_ONCE,
         format_func=lambda i: f"{_name(i)}: {plan_words(known[i], trials[known[i]].measurement, metric)}",
         key=f"combine:plans:{workspace.network_name()}:{len(known)}",
-        help="All plans that were measured in this session on the examples chosen now.",
+        help=f"The plans that were measured on the examples chosen now, at most the newest {_OFFERED}.",
     )  # fmt: skip
     return [known[i] for i in numbers]
 

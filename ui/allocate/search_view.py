@@ -33,6 +33,7 @@ LABELS: Mapping[str, str] = {
 }
 _TRIALS = (60, 120, 240, 480)
 _BATCH = 10  # trials that come into the chart together
+_SEEDS = 100  # plans tried before that a search begins with, the newest
 _SAMPLER_SECONDS = 0.1  # that proposing a trial takes
 
 
@@ -74,7 +75,7 @@ def search() -> None:
         return
     asking.show_locked(held)
     st.caption(_knob_words(len(free)))
-    tried = [trial.plan for trial in workspace.trials() if not trial.plan.is_dense]
+    tried = [trial.plan for trial in workspace.trials(_SEEDS)]
     study = studies.Study(
         "search",
         f"Search for plans of {workspace.title()}",

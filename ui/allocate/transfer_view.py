@@ -19,6 +19,7 @@ from ui.allocate import plan_figures
 from ui.allocate.plan_words import plan_words, what_is_left
 
 _FILE = "a plan file"
+_OFFERED = 200  # plans of a network, the newest
 
 
 @dataclass(frozen=True)
@@ -85,11 +86,14 @@ def _offers() -> list[Offer]:
         if name == workspace.network_name():
             continue
         try:
-            in_force, trials = store.plan(history, name), store.trials(history, name)
+            in_force = store.plan(history, name)
+            newest = [trial.id for trial in reversed(store.summaries(history, name))][:_OFFERED]
+            trials = store.trials(history, newest)
         except PrunescopeError:  # kept by another version, or damaged: there are others
             continue
         labels = {} if in_force is None else {in_force: f"in force: {plan_words(in_force)}"}
-        for _, trial in reversed(trials):
+        for number in newest:
+            trial = trials[number]
             metric = library.load(name).dataset.task.headline
             labels.setdefault(trial.plan, plan_words(trial.plan, trial.measurement, metric))
         found += [Offer(name, plan, label) for plan, label in labels.items() if not plan.is_dense]

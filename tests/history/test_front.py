@@ -20,7 +20,7 @@ def trials(points):
 
 
 def front(some):
-    return pareto_front(some, lambda m: m.cost, lambda m: m.quality)
+    return pareto_front(some, lambda t: t.measurement.cost, lambda t: t.measurement.quality)
 
 
 def point(trial):

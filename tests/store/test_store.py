@@ -1,14 +1,16 @@
 """The store gives back what it was given, to whoever asks, also after a crash."""
 
+import math
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 
 import pytest
 import torch
 
 from analysis.datasets import Split
-from analysis.history import Trial
+from analysis.history import Label, Trial
 from analysis.measure import measure
 from analysis.measure.quality import Interval
 from analysis.pruning.plan import uniform_plan
@@ -20,13 +22,10 @@ from tests.networks import ConvNet, load, randomise, split
 
 
 @pytest.fixture
-def url(tmp_path):
-    return f"sqlite:///{tmp_path / 'folder' / 'history.sqlite'}"
-
-
-@pytest.fixture
 def store(url):
-    return Store(url)
+    opened = Store(url)
+    yield opened
+    opened.close()
 
 
 @pytest.fixture(scope="module")
@@ -55,23 +54,84 @@ def content(trial):
     )  # fmt: skip
 
 
-def test_trials_come_back_as_they_were_oldest_first(store, url, some):
+def test_trials_come_back_as_they_were(store, url, some):
+    ids = [store.add_trial("me", 40, trial) for trial in some]
+    found = Store(url).trials("me", ids)
+    assert [content(found[number]) for number in ids] == [content(t) for t in some]
+    images, second = Store(url).trial("me", ids[1])
+    assert images == 40 and content(second) == content(some[1])
+
+
+def test_the_first_of_equal_plans_stays(store, some):
+    first = store.add_trial("me", 40, some[1])
+    later = Trial(some[1].plan, some[2].measurement, some[2].plan)
+    assert store.add_trial("me", 40, later) == first
+    assert content(store.trial("me", first)[1]) == content(some[1])
+
+
+def test_a_summary_says_what_the_trial_holds(store, some):
     for trial in some:
         store.add_trial("me", 40, trial)
+    dense, *pruned = found = store.summaries("me", some[0].plan.network)
+    assert dense.is_dense and dense.granularity == dense.parent == "" and dense.change is None
+    assert [trial.key for trial in found[:-1]] == [trial.parent for trial in found[1:]]
+    for trial, summary in zip(some, found, strict=True):
+        numbers = trial.measurement
+        assert summary.headline == numbers.headline
+        assert summary.layers == tuple(numbers.cost.layer_nonzero.values())
+        assert sum(summary.layers) == summary.nonzero_connections == numbers.cost.nonzero_connections
+        assert (summary.parameters, summary.macs) == (numbers.cost.parameters, numbers.cost.macs)
+        assert (summary.saved, summary.best) == (numbers.size.saved, numbers.size.best)
+        assert (summary.latency, summary.images) == (numbers.latency.median, 40)
+        assert summary.label == Label() and not summary.is_recovered
+    for trial, summary in zip(some[1:], pruned, strict=True):
+        assert summary.change == trial.measurement.change["accuracy"]
+        assert (summary.granularity, summary.criterion) == ("channel", "l1")
+
+
+def test_a_number_that_is_unknown_stays_unknown(store, some):
+    unknown = replace(some[1].measurement, quality={"r2": Interval(math.nan, math.nan, math.nan)})
+    store.add_trial("me", 40, Trial(some[1].plan, unknown, None))
+    (found,) = store.summaries("me", some[1].plan.network)
+    assert math.isnan(found.headline.value) and not found.is_dense
+
+
+def test_a_list_that_was_read_before_shows_what_others_did_since(store, url, some):
+    name, other = some[1].plan.network, Store(url)
+    first = store.add_trial("me", 40, some[1])
+    assert [t.id for t in store.summaries("me", name)] == [first]
+    second = other.add_trial("me", 40, some[2])
+    other.put_label("me", first, Label("renamed elsewhere"))
+    assert [(t.id, t.label.name) for t in store.summaries("me", name)] == [
+        (first, "renamed elsewhere"),
+        (second, ""),
+    ]
+    assert store.summaries("me", name) == other.summaries("me", name)
+
+
+def test_labels_are_kept_and_are_their_own_sessions(store, url, some):
+    number = store.add_trial("me", 40, some[1])
+    label = Label("the best; DROP TABLE", "ünder\n2 ms", True, ("edge", "a, b"))
+    store.put_label("you", number, Label("stolen"))
+    assert store.summaries("me", some[1].plan.network)[0].label == Label()
+    store.put_label("me", number, label)
     store.add_trial("me", 40, some[1])
-    found = Store(url).trials("me", some[0].plan.network)
-    assert [images for images, _ in found] == [40, 40, 40]
-    assert [content(t) for _, t in found] == [content(t) for t in some]
+    assert Store(url).summaries("me", some[1].plan.network)[0].label == label
 
 
 def test_sessions_networks_and_example_counts_are_apart(store, some):
     name = some[1].plan.network
-    store.add_trial("me", 40, some[1])
-    store.add_trial("me", 80, some[1])
-    store.add_trial("you", 40, some[2])
-    assert [(i, t.plan) for i, t in store.trials("me", name)] == [(40, some[1].plan), (80, some[1].plan)]
-    assert [t.plan for _, t in store.trials("you", name)] == [some[2].plan]
-    assert store.trials("me", "another") == store.trials("nobody", name) == []
+    first = store.add_trial("me", 40, some[1])
+    second = store.add_trial("me", 80, some[1])
+    third = store.add_trial("you", 40, some[2])
+    assert [(t.id, t.images) for t in store.summaries("me", name)] == [(first, 40), (second, 80)]
+    assert [t.id for t in store.summaries("you", name)] == [third]
+    assert store.summaries("me", "another") == store.summaries("nobody", name) == []
+    assert store.find("me", 40, some[1].plan) == first
+    assert store.find("me", 40, some[2].plan) is None
+    assert list(store.trials("me", [first, third])) == [first]
+    with pytest.raises(StoreError, match=f"no trial {third}"):
+        store.trial("me", third)
 
 
 def test_the_plan_in_force_is_the_last_one_put(store, url, some):
@@ -121,7 +181,7 @@ def test_findings_come_back_in_order_and_only_to_what_they_are_about(store):
 
 
 def test_the_oldest_findings_make_room(store, monkeypatch):
-    monkeypatch.setattr("analysis.store._FINDINGS_KEPT", 3)
+    monkeypatch.setattr("analysis.store.store._FINDINGS_KEPT", 3)
     for n in range(5):
         store.add_findings("a" if n < 3 else "b", [{"n": n}])
     assert [part["n"] for about in "ab" for part in store.findings(about)] == [2, 3, 4]
@@ -129,7 +189,7 @@ def test_the_oldest_findings_make_room(store, monkeypatch):
 
 def test_a_damaged_finding_is_left_out(store):
     store.add_findings("a", [{"n": 1}, {"n": 2}])
-    with store._engine.begin() as connection:
+    with store._database.writing() as connection:
         connection.exec_driver_sql("UPDATE findings SET content = '{' WHERE id = 1")
     assert store.findings("a") == [{"n": 2}]
 
@@ -178,7 +238,14 @@ for i in range(1000):
 
 
 @pytest.mark.parametrize(
-    "bad", ["nonsense", "sqlite:////proc/nowhere/a.db", "postgresql://me:secret@localhost/x"]
+    "bad",
+    [
+        "nonsense",
+        "sqlite:////proc/nowhere/a.db",
+        "postgresql+psycopg://me:secret@127.0.0.1:1/x",
+        "postgresql+nothing://me:secret@localhost/x",
+        "mysql://me:secret@localhost/x",
+    ],
 )
 def test_a_database_that_cannot_be_used_is_named_with_the_remedy_and_no_password(bad):
     with pytest.raises(StoreError, match="PRUNESCOPE_DATABASE_URL") as caught:

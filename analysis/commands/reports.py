@@ -1,0 +1,184 @@
+"""report, compare: a trial, or several plans of one network side by side, for somebody to read."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+from analysis.commands.measuring import add_plan, plan_of, read_plan
+from analysis.commands.options import add_source, file_to_write, opened, progress, written
+from analysis.commands.report import Measured, intervals, number, report_of, text_of
+from analysis.errors import PlanError
+from analysis.history.trial import Label
+from analysis.measure.measurement import Measurement, measure
+from analysis.measure.quality import change
+from analysis.pruning.plan import Plan
+from analysis.report import LETTERS, MOST, Reported, Subject, comparison_report, trial_report
+from analysis.sources import Opened, stem_of
+from analysis.units import Case, Open
+
+COMMANDS = {
+    "report": "measure a plan, and write an HTML report that stands by itself",
+    "compare": "measure several plans, and compare them with each other",
+}
+
+
+def add_arguments(command: argparse.ArgumentParser, name: str) -> None:
+    """The arguments of one of :data:`COMMANDS`."""
+    add_source(command)
+    if name == "report":
+        add_plan(command, required=True)
+        command.add_argument("--name", default="", help="what the trial is called in the report")
+        command.add_argument("--note", default="", help="what its head says")
+    else:
+        command.add_argument(
+            "plans", nargs="+", type=Path, metavar="PLAN.json", help="two or more plans saved as JSON"
+        )
+    command.add_argument(
+        "-o", "--output", type=file_to_write(".html"), required=name == "report", metavar="REPORT.html",
+        help="the report" if name == "report" else "write an HTML report, too",
+    )  # fmt: skip
+
+
+def run(open_source: Open, options: argparse.Namespace) -> tuple[dict[str, Any], str]:
+    """Carry the command out; its report as data and as text."""
+    return (_report if options.command == "report" else _compare)(open_source, options)
+
+
+def _report(open_source: Open, options: argparse.Namespace) -> tuple[dict[str, Any], str]:
+    source = opened(open_source, options)
+    plan = plan_of(source.network, options)
+    dense = _dense(source)
+    trial, measurement = _measured(source, plan, dense, Label(options.name, options.note))
+    found = Measured(source.network, plan, measurement.network, dense, measurement)
+    report = report_of(found)
+    _write(options.output, trial_report(_subject(source, dense), trial), report)
+    return report, text_of(report, found)
+
+
+def _compare(open_source: Open, options: argparse.Namespace) -> tuple[dict[str, Any], str]:
+    paths = options.plans
+    if not 2 <= len(paths) <= MOST:
+        raise PlanError(
+            f"compare takes 2 to {MOST} plans; given: {len(paths)}. A single one is for measure and report."
+        )
+    source = opened(open_source, options)
+    plans = [read_plan(path, source.network) for path in paths]
+    dense = _dense(source)
+    trials, measured = zip(
+        *(_measured(source, plan, dense, Label(path.stem)) for path, plan in zip(paths, plans, strict=True)),
+        strict=True,
+    )
+    report = _comparison(dense, [str(path) for path in paths], plans, measured)
+    if options.output:
+        _write(options.output, comparison_report(_subject(source, dense), trials), report)
+    return report, _text(report)
+
+
+def _dense(source: Opened) -> Measurement:
+    evaluation = source.dataset.evaluation
+    progress(f"measuring the dense network on {evaluation.origin}")
+    return measure(source.network, evaluation, source.dataset.task)
+
+
+def _measured(source: Opened, plan: Plan, dense: Measurement, label: Label) -> tuple[Reported, Measurement]:
+    """The trial of a plan, and its measurement."""
+    progress(f"pruning and measuring {label.name or 'the plan'}")
+    split, task = dense.evaluation.split, dense.evaluation.task
+    case = Case(source.network, source.dataset, split, plan)
+    found = dense if plan.is_dense else measure(case.pruned, split, task, dense=dense)
+    steps = case.recovered.steps if case.recovered else ()
+    return Reported(plan, found, steps, label), found
+
+
+def _subject(source: Opened, dense: Measurement) -> Subject:
+    return Subject(stem_of(source.network.name), source.dataset, dense, time.time())
+
+
+def _write(path: Path, page: str, report: dict[str, Any]) -> None:
+    report["file"] = str(path)
+    report["file_bytes"] = written(path, lambda: path.write_bytes(page.encode()))
+
+
+def _comparison(
+    dense: Measurement, files: Sequence[str], plans: Sequence[Plan], measured: Sequence[Measurement]
+) -> dict[str, Any]:
+    """What was found, as plain data."""
+    return {
+        "network": dense.network.name,
+        "task": dense.evaluation.task.name,
+        "images": len(dense.evaluation.split),
+        "dense": _numbers(dense),
+        "plans": [
+            {"file": file, "criterion": plan.criterion, **_numbers(found), "change": intervals(found.change)}
+            for file, plan, found in zip(files, plans, measured, strict=True)
+        ],
+        "differences": [
+            {
+                "plan": files[after],
+                "against": files[before],
+                "change": intervals(change(measured[after].evaluation, measured[before].evaluation)),
+            }
+            for before, after in combinations(range(len(files)), 2)
+        ],
+    }
+
+
+def _numbers(found: Measurement) -> dict[str, Any]:
+    return {
+        "quality": intervals(found.quality),
+        **{key: of(found) for key, of in _COUNTS.items()},
+        "best_encoding": found.size.best_encoding,
+        "latency_ms": asdict(found.latency),
+        "dense_latency_ms": asdict(found.dense_latency),
+    }
+
+
+_COUNTS: Mapping[str, Callable[[Measurement], int]] = {
+    "parameters": lambda found: found.cost.parameters,
+    "connections": lambda found: found.cost.connections,
+    "nonzero_connections": lambda found: found.cost.nonzero_connections,
+    "macs": lambda found: found.cost.macs,
+    "bytes": lambda found: found.size.saved,
+    "best_bytes": lambda found: found.size.best,
+}
+
+
+def _text(report: Mapping[str, Any]) -> str:
+    """The comparison for a person: the plans under letters, a column each."""
+    named = dict(zip(LETTERS, report["plans"], strict=False))
+    entries = {"dense": report["dense"], **named}
+    lines = [f"{report['network']}: {report['task']}, {report['images']:,} examples"]
+    lines += [f"  {letter} = {entry['file']}" for letter, entry in named.items()]
+    lines.append(_row("", entries))
+    for metric in report["dense"]["quality"]:
+        lines.append(_row(metric, (_short(entry["quality"][metric]) for entry in entries.values())))
+    for key in _COUNTS:
+        lines.append(_row(key, (f"{entry[key]:,}" for entry in entries.values())))
+    for key in ("latency_ms", "dense_latency_ms"):
+        lines.append(_row(key, (f"{entry[key]['median']:.3f}" for entry in entries.values())))
+    pairs = [(letter, "dense", entry["change"]) for letter, entry in named.items()]
+    pairs += [
+        (after, before, one["change"])
+        for (before, after), one in zip(combinations(named, 2), report["differences"], strict=True)
+    ]
+    for after, before, changes in pairs:
+        lines.append(f"{after} against {before}, on the same examples")
+        lines += [f"  {metric:20} {number(value, signed=True)}" for metric, value in changes.items()]
+    if "file" in report:
+        lines.append(f"saved {report['file']} ({report['file_bytes']:,} bytes)")
+    return "\n".join(lines)
+
+
+def _row(name: str, cells: Iterable[str]) -> str:
+    return f"  {name:20}" + "".join(f" {cell:>12}" for cell in cells)
+
+
+def _short(interval: Mapping[str, float | None]) -> str:
+    value = interval["value"]
+    return "unknown" if value is None else f"{value:.4f}"

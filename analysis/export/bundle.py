@@ -1,0 +1,35 @@
+"""Files together: what is said of an export, and all of it as one zip."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Mapping, Sequence
+from datetime import date
+
+from analysis.export.card import model_card
+from analysis.export.checked import Checked
+from analysis.export.shipment import Shipment
+from analysis.pruning.plan_json import to_json
+
+CARD, PLAN = "MODEL_CARD.md", "plan.json"
+_STAMP = (1980, 1, 1, 0, 0, 0)  # equal files give equal zips
+
+
+def notes(shipment: Shipment, exports: Sequence[Checked], on: date) -> dict[str, bytes]:
+    """The plan, and the model card as of a day."""
+    return {
+        PLAN: to_json(shipment.plan).encode(),
+        CARD: model_card(shipment, exports, on).encode(),
+    }
+
+
+def bundle(files: Mapping[str, bytes]) -> bytes:
+    """The files as one zip; equal for equal files."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in files.items():
+            entry = zipfile.ZipInfo(name, _STAMP)
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            archive.writestr(entry, content)
+    return buffer.getvalue()

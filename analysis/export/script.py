@@ -1,0 +1,112 @@
+"""A script that makes the pruned network from the original weights, with torch alone."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.numpy import save as save_arrays
+from safetensors.torch import save
+from torch import Tensor
+
+from analysis.errors import ExportError
+from analysis.export import source
+from analysis.export.origins import Origin, origins
+from analysis.export.shipment import Shipment, in_batches
+from analysis.export.stranger import imported, unpacked
+from analysis.measure.size import state_arrays
+from analysis.network import Network
+
+FILE, RECIPE, DATA, RECOVERED = "reproduce.py", "recipe.json", "recipe.safetensors", "recovered.safetensors"
+TOLERANCE = 1e-5
+_SHIPPED = Path(__file__).parent / "shipped"
+_EXAMPLES = 8
+
+
+def write(shipment: Shipment) -> dict[str, bytes]:
+    """The script, what it does in numbers, and the architecture; errors as :func:`source.source_of`.
+
+    ``recipe.json`` says of each tensor which positions are kept along each dimension, and the digest of the
+    original, whose values are in no file. ``recipe.safetensors`` holds packed bits of single weights that went,
+    values that the original has not got as they are, and examples with their answers. Weights that were
+    trained after pruning are a file of their own.
+    """
+    state = shipment.pruned.module.state_dict()
+    before = shipment.dense.module.state_dict()
+    found = origins(shipment.dense, shipment.selection)
+    if shipment.recovered is None:  # what pruning has computed, not copied, is given
+        found = {
+            name: origin for name, origin in found.items() if _is_copied(state[name], before[name], origin)
+        }
+    examples = shipment.examples.inputs[:_EXAMPLES]
+    data = {f"given/{name}": value for name, value in state.items() if name not in found}
+    data |= {f"zeroed/{n}": _packed(o.zeroed) for n, o in found.items() if o.zeroed is not None}
+    data |= {"example/inputs": examples, "example/outputs": in_batches(shipment.pruned.module, examples)}
+    files = {
+        FILE: (_SHIPPED / FILE).read_bytes(),
+        source.FILE: source.source_of(shipment.pruned).encode(),
+        RECIPE: _recipe(shipment, found, before).encode(),
+        DATA: save({name: value.detach().clone().contiguous() for name, value in data.items()}),
+    }
+    if shipment.recovered is not None:
+        files[RECOVERED] = save({name: value.clone() for name, value in state.items()})
+    return files
+
+
+def answers(files: Mapping[str, bytes], inputs: Tensor, dense: Network) -> Tensor:
+    """What the network answers that the script makes from the weights of the dense one, in a process of its own.
+
+    Raises
+    ------
+    ExportError
+        If the script does not come to its end.
+    """
+    with unpacked(files) as folder:
+        (folder / "original.safetensors").write_bytes(save_arrays(state_arrays(dense)))
+        command = [sys.executable, FILE, "original.safetensors", "pruned.pt"]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+        if done.returncode:
+            said = (done.stderr or done.stdout).strip().splitlines() or ["no reason given"]
+            raise ExportError(
+                f"The script does not reproduce the network: {said[-1]} Take the .pt2 file instead."
+            )
+        return in_batches(imported(folder / source.FILE).load(folder / "pruned.pt"), inputs)
+
+
+def _recipe(shipment: Shipment, found: Mapping[str, Origin], before: Mapping[str, Tensor]) -> str:
+    """What is kept of each tensor, one tensor a line."""
+    tensors = [
+        f"    {json.dumps(name)}: "
+        + json.dumps(
+            {
+                "shape": list(before[name].shape),
+                "sha256": hashlib.sha256(before[name].contiguous().numpy().tobytes()).hexdigest(),
+                "keep": origin.keep,
+            }
+        )
+        for name, origin in found.items()
+    ]
+    facts = {
+        "network": shipment.dense.name,
+        "parameters": shipment.dense.parameters(),
+        "tolerance": TOLERANCE,
+        "recovered": shipment.recovered is not None,
+        "zeroed": [name for name, origin in found.items() if origin.zeroed is not None],
+    }
+    lines = [f"  {json.dumps(key)}: {json.dumps(value)}," for key, value in facts.items()]
+    return "\n".join(["{", *lines, '  "tensors": {', ",\n".join(tensors), "  }", "}"]) + "\n"
+
+
+def _is_copied(after: Tensor, before: Tensor, origin: Origin) -> bool:
+    """True if a tensor holds the values that were kept, and nothing else."""
+    return torch.equal(after, origin.of(before))
+
+
+def _packed(mask: Tensor) -> Tensor:
+    return torch.from_numpy(np.packbits(mask.numpy()))

@@ -1,0 +1,1 @@
+"""Python that leaves with an export, as it stands: needs torch alone, never Prunescope."""
