@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -60,39 +60,55 @@ def answers(files: Mapping[str, bytes], inputs: Tensor, _dense: Network) -> Tens
         return in_batches(lambda batch: torch.from_numpy(session.run(None, {name: batch.numpy()})[0]), inputs)
     except Exception as error:
         raise ExportError(
-            f"onnxruntime does not run the ONNX file: {first_line(error)}. Take the .pt2 file instead."
+            f"onnxruntime does not run the ONNX file: {first_line(error).rstrip('.')}. Take the .pt2 file instead."
         ) from error
+
+
+class _Largest(nn.Module):
+    """Adaptive max pooling, window by window, in operators that ONNX has.
+
+    ``sizes[d]`` are what dimension d of the rows and columns has and what is wanted of it.
+    """
+
+    def __init__(self, sizes: Sequence[tuple[int, int]]) -> None:
+        super().__init__()
+        self.sizes = tuple(sizes)
+
+    def forward(self, values: Tensor) -> Tensor:
+        for back, (given, wanted) in enumerate(reversed(self.sizes), 1):
+            dim = values.dim() - back
+            starts = [place * given // wanted for place in range(wanted)]
+            ends = [-(-(place + 1) * given // wanted) for place in range(wanted)]
+            windows = (values.narrow(dim, s, e - s) for s, e in zip(starts, ends, strict=True))
+            values = torch.cat([window.amax(dim, keepdim=True) for window in windows], dim)
+        return values
 
 
 @torch.no_grad()
 def _with_plain_pools(network: Network) -> Network:
-    """The network with adaptive max pooling, which ONNX lacks, as plain pooling where that does the same."""
+    """The network with its adaptive max pooling, which ONNX lacks, written otherwise."""
+    graph, module = network.module.graph, network.module
     calls = {
-        node.all_input_nodes[0]: (str(node.target), called)
-        for node in network.module.graph.nodes
-        if node.op == "call_module"
-        and isinstance(called := network.module.get_submodule(node.target), tuple(_PLAIN))
+        node: pool
+        for node in graph.nodes
+        if node.op == "call_module" and isinstance(pool := module.get_submodule(node.target), tuple(_RANKS))
     }
     if not calls:
         return network
+    values = node_values(module, network.example_input)
     plain: dict[str, nn.Module] = {}
-    for node, value in node_values(network.module, network.example_input, set(calls)).items():
-        name, pool = calls[node]
-        make, rank = _PLAIN[type(pool)]
-        given = value.shape[-rank:]
-        sizes = pool.output_size if isinstance(pool.output_size, tuple) else (pool.output_size,) * rank
-        wanted = [size or whole for size, whole in zip(sizes, given, strict=True)]
-        if not pool.return_indices and all(
-            whole % size == 0 for whole, size in zip(given, wanted, strict=True)
-        ):
-            plain[name] = make(tuple(whole // size for whole, size in zip(given, wanted, strict=True)))
+    for node, pool in calls.items():
+        rank = _RANKS[type(pool)]
+        if not pool.return_indices:
+            given, wanted = (values[n].shape[-rank:] for n in (node.all_input_nodes[0], node))
+            plain[str(node.target)] = _Largest(list(zip(given, wanted, strict=True)))
     return replace_modules(network, plain)
 
 
-_PLAIN: dict[type[nn.Module], tuple[Callable[..., nn.Module], int]] = {
-    nn.AdaptiveMaxPool1d: (nn.MaxPool1d, 1),
-    nn.AdaptiveMaxPool2d: (nn.MaxPool2d, 2),
-    nn.AdaptiveMaxPool3d: (nn.MaxPool3d, 3),
+_RANKS: dict[type[nn.Module], int] = {
+    nn.AdaptiveMaxPool1d: 1,
+    nn.AdaptiveMaxPool2d: 2,
+    nn.AdaptiveMaxPool3d: 3,
 }
 
 
@@ -100,7 +116,7 @@ def _cause(error: BaseException) -> str:
     """The operator that has no counterpart if one is named, else the first line of the innermost reason."""
     while error.__cause__ is not None:
         error = error.__cause__
-    operator = re.search(r"aten\.\w+", str(error))
+    operator = re.search(r"(aten|prims)\.\w+", str(error))
     if "No ONNX function found" in str(error) and operator is not None:
         return f"it has nothing for the operator {operator.group()}"
-    return first_line(error) if isinstance(error, Exception) else type(error).__name__
+    return first_line(error).rstrip(".") if isinstance(error, Exception) else type(error).__name__

@@ -30,7 +30,7 @@ def program_of(network: Network) -> torch.export.ExportedProgram:
         return torch.export.export(network.module, (example,), dynamic_shapes=shapes)
     except Exception as error:
         raise ExportError(
-            f"torch.export cannot follow {network.name} at any batch size: {first_line(error)}. Take its weights "
+            f"torch.export cannot follow {network.name} at any batch size: {first_line(error).rstrip('.')}. Take its weights "
             "and source instead."
         ) from error
 

@@ -12,6 +12,7 @@ from analysis.export import FORMATS, checked
 from analysis.tasks import CLASSIFICATION
 from tests.export.shipments import dataset_of, plan_of, shipped
 from tests.networks import load, split
+from tests.written import VECTOR, Written, brought
 
 
 def pooled(pool: nn.Module, shape: tuple[int, ...], features: int):
@@ -27,9 +28,10 @@ def pooled(pool: nn.Module, shape: tuple[int, ...], features: int):
         (nn.AdaptiveMaxPool1d(1), (2, 7), 4),
         (nn.AdaptiveMaxPool2d((None, 2)), (2, 3, 4), 24),
         (nn.AdaptiveMaxPool2d(2), (2, 4, 6), 16),
+        (nn.AdaptiveMaxPool2d((3, 2)), (2, 7, 5), 24),  # windows that overlap
     ],
 )
-def test_adaptive_max_pooling_leaves_as_plain_pooling(pool, shape, features):
+def test_adaptive_max_pooling_leaves_in_operators_that_onnx_has(pool, shape, features):
     shipment = pooled(pool, shape, features)
     found = checked(FORMATS["onnx"], shipment)
     assert found.difference < 1e-5
@@ -39,10 +41,9 @@ def test_adaptive_max_pooling_leaves_as_plain_pooling(pool, shape, features):
 
 
 def test_what_onnx_has_nothing_for_is_refused_with_its_name_and_a_remedy():
-    shipment = pooled(nn.AdaptiveMaxPool2d(2), (2, 5, 5), 16)
-    with pytest.raises(
-        ExportError, match=r"nothing for the operator aten\.adaptive_max_pool2d\. Take the \.pt2 file"
-    ):
+    network = brought(Written(lambda own, x: own.fc(torch.cummax(x, 1).values), fc=nn.Linear(6, 3)), VECTOR)
+    shipment = shipped(network, dataset_of(split(VECTOR, 3, 6), CLASSIFICATION), plan_of(network, "weight"))
+    with pytest.raises(ExportError, match=r"nothing for the operator aten\.cummax\. Take the \.pt2 file"):
         checked(FORMATS["onnx"], shipment)
     assert checked(FORMATS["pt2"], shipment).difference == 0
 

@@ -28,6 +28,7 @@ ONNX = (
     "functional",
     "lstm-bidirectional-mean",
     "gru-tokens",
+    "conv1d",
     "conv3d",
     "causal-conv1d",
     "pixelshuffle",
