@@ -222,6 +222,9 @@ class Jobs:
                 self._receive(job, json.loads(line))
         except BrokenPipeError:
             pass  # the worker has ended; its exit code tells
+        except BaseException:
+            _end(process)  # it would wait for ever for a request, or for somebody to read
+            raise
         finally:
             _end(process) if job.state == "cancelled" else process.wait()
             process.stdin.close()

@@ -72,9 +72,15 @@ class KeptFiles:
         if hashlib.sha256(data).hexdigest() != digest:
             place.unlink(missing_ok=True)
             raise ValueError(f"{place.name} has changed since it was written.")
-        with suppress(OSError):
-            os.utime(place)
+        self.touch(digest)
         return data
+
+    def touch(self, digest: str) -> bool:
+        """Let a digest count as used from now on; False if it is not kept here. ValueError if it is none."""
+        place = self._place(digest)
+        with suppress(OSError):  # a drive that cannot be written has no room to make either
+            os.utime(place)
+        return place.is_file()
 
     def holds(self, digest: str) -> bool:
         """True if a digest is kept here; ValueError if it is none."""

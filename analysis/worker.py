@@ -5,15 +5,12 @@ It watches from its first moment, because the imports alone take seconds: they c
 
 from __future__ import annotations
 
-import ctypes
 import os
 import select
-import signal
 import sys
-from contextlib import suppress
 from threading import Thread
 
-_PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
+from analysis.ending import end_with_parent
 
 
 def main() -> int:
@@ -21,10 +18,7 @@ def main() -> int:
 
     To be started by a thread that stays until this process has ended.
     """
-    with suppress(
-        OSError, AttributeError
-    ):  # Linux only; it is at once, also while an import holds the interpreter
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    end_with_parent()
     Thread(target=leave_with, args=(sys.stdin.fileno(),), daemon=True).start()
     from analysis.__main__ import open_source
     from analysis.work import serve

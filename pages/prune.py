@@ -46,7 +46,7 @@ with left:
     prune_results.metric_cards(now, dense)
     scores = workspace.scores(criterion.name)
     if scores.examples:
-        st.caption(f"{criterion.label} computed on {scores.origin}.")
+        st.caption(theme.plain(f"{criterion.label} computed on {scores.origin}."))
     with st.expander("Save or load"):
         st.download_button(
             "Plan (.json)", to_json(state.plan), f"{network.name}-plan.json", "application/json"

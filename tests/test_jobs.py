@@ -112,6 +112,24 @@ def test_a_request_is_completed_when_its_turn_comes():
     assert known == [[0, []], [1, [[0, []]]]]
 
 
+@pytest.mark.parametrize("fails", ["prepare", "on_result"])
+def test_a_job_that_cannot_be_asked_or_kept_fails_and_the_next_one_runs(fails):
+    def broken(given):
+        raise OSError("the disk is full")
+
+    endless = "while True:\n    say(result={'i': 1, 'padding': 'x' * 1000})\n"
+    jobs, seen = Jobs(worker(endless)), []
+    if fails == "prepare":
+        jobs.submit("me", "x", {"n": 1}, prepare=broken)
+    else:
+        jobs.submit("me", "x", {"n": 1}, broken)
+    wait_for(lambda: not status(jobs).is_live)
+    assert status(jobs).state == "failed" and "the disk is full" in status(jobs).message
+    last = jobs.submit("me", "x", {"n": 2}, seen.append)
+    wait_for(lambda: seen)
+    jobs.cancel(last)
+
+
 def test_what_was_carried_out_whole_is_told_after_its_last_result():
     jobs, told = Jobs(worker("say(result=1)\nif ask['n']:\n    sys.exit(3)\n")), []
     for n in (0, 1):

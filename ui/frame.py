@@ -19,19 +19,19 @@ def _sidebar() -> None:
     """Network choice, the examples measured on, and the plan in force; keeps the URL in step."""
     names = library.names(workspace.history())
     workspace.choose_among(names)
+    workspace.remember_plan()
     with st.sidebar:
         st.selectbox("Network", names, key=workspace.NETWORK, format_func=library.title)
         if library.is_brought(workspace.network_name()):
             _own_network(workspace.network_name())
         _image_choice()
         _plan_summary(workspace.bench().plan)
-        for problem in filter(None, (services.store_problem(), library.own_problem())):
+        for problem in filter(None, (workspace.store_problem(), library.own_problem())):
             st.warning(theme.plain(problem))
     st.query_params.update(
         {"network": workspace.network_name(), workspace.HISTORY_PARAMETER: workspace.history()}
     )
     workspace.note_presence()
-    workspace.remember_plan()
 
 
 def _jobs() -> None:
@@ -91,7 +91,7 @@ def _image_choice() -> None:
             help="Fewer answer faster; all of them narrow the interval.",
         )
     else:
-        st.caption(f"Measured on {dataset.evaluation.origin}")
+        st.caption(theme.plain(f"Measured on {dataset.evaluation.origin}"))
 
 
 def _cut_words(plan: Plan, granularity: Granularity) -> str:

@@ -105,10 +105,21 @@ def read_plan(text: str | bytes) -> Plan:
     has_all = all(cut.target in targets(chosen, cut.granularity) for cut in plan.cuts)
     has_all &= all(pick.target in targets(chosen, "channel") for pick in plan.picks)
     if (has_all and (plan.cuts or plan.picks)) or stem_of(plan.network) == stem_of(chosen.name):
-        plan = replace(plan, network=chosen.name)
+        plan = _adopted(plan, chosen.name)
     plan = workspace.with_kept_weights(plan)
     workspace.check_fits(plan)
     return plan
+
+
+def _adopted(plan: Plan, name: str) -> Plan:
+    """The plan for a network of this name; recovered weights belong to the network that they were learned from."""
+    if plan.recovered and plan.network != name:
+        workspace.notice(
+            f"This plan was recovered on {plan.network}, and its weights are that network's. Here it is as it was pruned: "
+            "recover again, on the Recover page."
+        )
+        plan = plan.as_pruned
+    return replace(plan, network=name)
 
 
 def _gone_by_hand(state: Bench) -> dict[str, tuple[int, ...]]:

@@ -7,7 +7,7 @@ import streamlit as st
 from analysis.errors import PrunescopeError
 from analysis.importance import CRITERIA, suits
 from analysis.pruning.plan import GRANULARITIES
-from ui import plans, services, sweeps, theme, workspace
+from ui import plans, services, sweeps, workspace
 from ui.ways import WAYS
 
 _LONG_SECONDS = 120.0  # a sweep that may take longer does not start by itself
@@ -73,16 +73,13 @@ def plan_upload() -> None:
     uploaded = st.file_uploader(
         "Load a plan (.json)", type="json", key=workspace.PLAN_FILE, max_upload_size=1
     )
-    if uploaded is None:
+    if uploaded is None or not workspace.is_new_upload(uploaded.file_id):
         return
     try:
-        plan = plans.read_plan(uploaded.getvalue())
+        workspace.bench().move(plans.read_plan(uploaded.getvalue()))
     except PrunescopeError as error:
-        st.error(theme.plain(str(error)))
-        return
-    if workspace.is_new_upload(uploaded.file_id):
-        workspace.bench().move(plan)
-        st.rerun()
+        workspace.notice(str(error))
+    st.rerun()
 
 
 def _granularity_changed(key: str) -> None:

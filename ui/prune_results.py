@@ -142,11 +142,14 @@ def _describe(trial: Summary) -> str:
     )
     if trial.is_dense:
         return f"<b>dense</b><br>{quality}<br>{counts}"
-    what = f"{'channels and weights' if trial.granularity == MIXED else trial.granularity + 's'} by {trial.criterion}"
+    what = "channels and weights" if trial.granularity == MIXED else f"{trial.granularity}s"
+    what += f" by {trial.criterion}" if trial.criterion else " picked by hand"
     title = html.escape(trial.label.name) or what + (", recovered" if trial.is_recovered else "")
+    layers = workspace.network().layers
+    known = len(layers) == len(trial.layers)  # another version may have seen other layers in the same file
     lost = [
         f"{layer.name} −{1 - left / layer.connections:.0%}"
-        for layer, left in zip(workspace.network().layers, trial.layers, strict=True)
+        for layer, left in zip(layers, trial.layers if known else (), strict=known)
         if left < layer.connections
     ]
     more = [f"and {len(lost) - _NAMED} more layers"] if len(lost) > _NAMED else []

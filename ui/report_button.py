@@ -14,7 +14,7 @@ from analysis.measure.measurement import Numbers
 from analysis.pruning.plan import Plan
 from analysis.recovery.keep import keep_here
 from analysis.recovery.recovered import Step
-from analysis.report import Reported, Subject, comparison_report, trial_report
+from analysis.report import Reported, Subject, comparison_report, refusal_page, trial_report
 from ui import computed, library, services, workspace
 from ui.bench import dense_plan
 
@@ -87,7 +87,14 @@ def comparison_page(name: str, trials: Sequence[tuple[Trial, Label]], images: in
 
 
 def _button(make: Callable[[], str], network: str, key: str) -> None:
-    st.download_button("Report (.html)", make, f"{network}-report.html", "text/html", key=key, help=_HELP)
+    def said() -> str:
+        """The report, or why there is none: an error of a download never reaches the reader."""
+        try:
+            return make()
+        except PrunescopeError as error:
+            return refusal_page(library.title(network), str(error))
+
+    st.download_button("Report (.html)", said, f"{network}-report.html", "text/html", key=key, help=_HELP)
 
 
 def _subject(name: str, images: int) -> Subject:

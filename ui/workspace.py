@@ -16,12 +16,14 @@ from analysis.explain.question import Question
 from analysis.history import Label, Summary, Trial
 from analysis.history.tree import lineage
 from analysis.importance import Scores
+from analysis.importance.registry import find_criterion
 from analysis.measure import Measurement
 from analysis.network import Network
 from analysis.pruning.plan import Plan, check_plan
 from analysis.pruning.plan_json import key_of
 from analysis.recovery.keep import keep_here
 from analysis.sources import Opened
+from analysis.store import StoreError
 from ui import computed, library, services, theme
 from ui.bench import Bench, dense_plan
 from ui.computed import Progress, silent
@@ -38,6 +40,7 @@ HISTORY_PARAMETER = "history"
 _HISTORY = "history"
 _BENCHES = "benches"
 _NOTICE = "notice"
+_UNKEPT = "unkept"
 _WISH = "page_wish"
 _CHANNELS = "channels"
 _TRIALS = "chosen_trials"
@@ -149,14 +152,31 @@ def note_presence() -> None:
 def remember_plan() -> None:
     """Keep the plan in force for a refreshed page."""
     state = bench()
-    if state.plan != state.kept_plan:
-        services.store().put_plan(history(), state.plan)
+    if state.plan != state.kept_plan and _is_kept(lambda: services.store().put_plan(history(), state.plan)):
         state.kept_plan = state.plan
+
+
+def _is_kept(write: Callable[[], object]) -> bool:
+    """False, with a word for the sidebar, if the store cannot be written: what was measured is shown all the same."""
+    try:
+        write()
+    except StoreError as error:
+        st.session_state[_UNKEPT] = str(error)
+        return False
+    st.session_state.pop(_UNKEPT, None)
+    return True
+
+
+def store_problem() -> str:
+    """Why what this session does is not kept; empty if it is."""
+    return services.store_problem() or st.session_state.get(_UNKEPT, "")
 
 
 def image_count() -> int:
     """How many evaluation examples are used."""
     available = len(opened().dataset.evaluation)
+    if available <= IMAGE_CHOICES[-1]:
+        return available  # the sidebar offers no choice
     return min(available, st.session_state.get(IMAGES) or IMAGE_CHOICES[0])
 
 
@@ -177,8 +197,9 @@ def measured(plan: Plan) -> Measurement:
     measurement = computed.measurement(plan, images)
     place = (key_of(plan), images)
     if place not in state.tried:
-        services.store().add_trial(history(), images, Trial(plan, measurement.numbers(), _parent(plan)))
-        state.tried.add(place)
+        trial = Trial(plan, measurement.numbers(), _parent(plan))
+        if _is_kept(lambda: services.store().add_trial(history(), images, trial)):
+            state.tried.add(place)
     return measurement
 
 
@@ -362,6 +383,8 @@ def with_progress(label: str, compute: Callable[[Progress], Found]) -> Found:
 def check_fits(plan: Plan) -> None:
     """Refuse a plan that the chosen network cannot carry out."""
     check_plan(plan, network())
+    if not plan.is_dense:
+        find_criterion(plan.criterion)  # recovered plans do not need it to be carried out, but to be named
     computed.pruned(plan)  # its criterion must be able to rank the targets
 
 

@@ -13,6 +13,7 @@ from analysis.allocation.methods.greedy import ORDERS
 from analysis.allocation.problem import CAP
 from analysis.allocation.proposal import TimingError
 from analysis.allocation.registry import METHODS, find_method
+from analysis.commands.measured import interval_data, number
 from analysis.commands.options import (
     add_cut,
     add_source,
@@ -23,7 +24,6 @@ from analysis.commands.options import (
     share,
     written,
 )
-from analysis.commands.report import interval_data, number
 from analysis.errors import PlanError
 from analysis.importance.registry import find_criterion
 from analysis.network import Network

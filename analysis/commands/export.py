@@ -9,9 +9,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from analysis.commands.measured import Measured, intervals, number, report_of, text_of
 from analysis.commands.measuring import add_plan, plan_of
 from analysis.commands.options import add_source, opened, progress, written
-from analysis.commands.report import Measured, intervals, number, report_of, text_of
 from analysis.errors import ExportError, PrunescopeError
 from analysis.export.bundle import CARD, PLAN, notes
 from analysis.export.checked import Checked, checked
@@ -66,28 +66,52 @@ def run(open_source: Open, options: argparse.Namespace) -> tuple[dict[str, Any],
 
 
 def _made(shipment: Shipment, names: tuple[str, ...]) -> tuple[dict[str, Checked], dict[str, str]]:
-    """What could be written and answers as the network does, and why the rest could not; by format."""
+    """What could be written and answers as the network does, and why the rest could not; by format.
+
+    Raises
+    ------
+    UnfinishedError
+        If the machine did not bring one to its end, which says nothing of the format.
+    """
     checks, refusals = {}, {}
     for name in names:
         progress(f"writing and checking {name}")
         try:
             checks[name] = checked(FORMATS[name], shipment)
-        except PrunescopeError as refusal:
+        except ExportError as refusal:
             refusals[name] = str(refusal)
     return checks, refusals
 
 
 def _write(folder: Path, shipment: Shipment, checks: Mapping[str, Checked]) -> None:
-    """Write the files, the plan and the card; errors as :func:`analysis.commands.options.written`."""
+    """Write the files, the plan and the card; errors as :func:`analysis.commands.options.written`.
+
+    What an earlier export into the same folder has left of these formats goes, as it belongs to another plan.
+    """
     papers = notes(shipment, list(checks.values()), date.today())
     formats = {name: check.files for name, check in checks.items()}
     for path, content in parcel(formats, papers).items():
         written(folder / path, partial(_put, folder / path, content))
+    for name, check in checks.items():
+        for file in sorted({*FORMATS[name].names} - {*check.files}):
+            _drop(folder / name / file)
 
 
 def _put(path: Path, data: bytes) -> int:
     path.parent.mkdir(parents=True, exist_ok=True)
     return path.write_bytes(data)
+
+
+def _drop(path: Path) -> None:
+    """Delete a file of an earlier export, if there is one."""
+    if not (path.is_file() or path.is_symlink()):
+        return
+    try:
+        path.unlink()
+    except OSError as error:
+        raise PrunescopeError(
+            f"{path} is of an earlier export and cannot be deleted ({error.strerror}). Name another folder with -o."
+        ) from error
 
 
 def _entry(check: Checked) -> dict[str, Any]:

@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from analysis.commands.measured import Measured, report_of, text_of
 from analysis.commands.options import add_cut, add_source, file_to_write, opened, progress, share, written
-from analysis.commands.report import Measured, report_of, text_of
 from analysis.errors import PlanError
 from analysis.export import save_pt2
 from analysis.importance.registry import find_criterion

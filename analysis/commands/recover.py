@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
+from analysis.commands.measured import Measured, interval_data, number, report_of, text_of
 from analysis.commands.measuring import add_plan, plan_of
 from analysis.commands.options import add_source, epochs, file_to_write, opened, progress, written
-from analysis.commands.report import Measured, interval_data, number, report_of, text_of
 from analysis.errors import PlanError
 from analysis.export import save_pt2
 from analysis.measure.measurement import measure

@@ -10,9 +10,9 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+from analysis.commands.measured import Measured, intervals, number, report_of, text_of
 from analysis.commands.measuring import add_plan, plan_of, read_plan
 from analysis.commands.options import add_source, file_to_write, opened, progress, written
-from analysis.commands.report import Measured, intervals, number, report_of, text_of
 from analysis.errors import PlanError
 from analysis.history.trial import Label
 from analysis.measure.measurement import Measurement, measure

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from analysis.commands.measured import interval_data, number
 from analysis.commands.options import add_cut, add_source, file_to_write, opened, progress, share, written
-from analysis.commands.report import interval_data, number
 from analysis.errors import CriterionError
 from analysis.importance.registry import find_criterion, score
 from analysis.importance.scores import Scores

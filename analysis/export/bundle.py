@@ -7,8 +7,7 @@ import zipfile
 from collections.abc import Mapping, Sequence
 from datetime import date
 
-from analysis.export.card import model_card
-from analysis.export.checked import Checked
+from analysis.export.card import Shown, model_card
 from analysis.export.shipment import Shipment
 from analysis.pruning.plan_json import to_json
 
@@ -16,7 +15,7 @@ CARD, PLAN = "MODEL_CARD.md", "plan.json"
 _STAMP = (1980, 1, 1, 0, 0, 0)  # equal files give equal zips
 
 
-def notes(shipment: Shipment, exports: Sequence[Checked], on: date) -> dict[str, bytes]:
+def notes(shipment: Shipment, exports: Sequence[Shown], on: date) -> dict[str, bytes]:
     """The plan, and the model card as of a day."""
     return {
         PLAN: to_json(shipment.plan).encode(),

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import platform
 import tomllib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
+from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 
-from analysis.export.checked import Checked
 from analysis.export.registry import FORMATS
 from analysis.export.shipment import Shipment
 from analysis.importance.registry import find_criterion
 from analysis.look import bytes_text, change_interval, delta, interval, number
 from analysis.measure.latency import Latency
+from analysis.measure.quality import Interval
+from analysis.pruning.plan import Pick, Plan
 
+_PICKS = 20  # of one target that are named one by one
+_LIVE = r"\`*_{}[]()<>|#!$~:&"  # has a meaning in Markdown, as GitHub or Streamlit read it, or in HTML
 _PROJECT = Path(__file__).parents[2] / "pyproject.toml"
 _LIMITS = (
     "Quality was measured on the examples named above, and says nothing of data that differ from them.",
@@ -27,10 +31,25 @@ _LIMITS = (
 )
 
 
-def model_card(shipment: Shipment, exports: Sequence[Checked], on: date) -> str:
+class Shown(Protocol):
+    """What the card says of an export: its format's name, bytes by file name, and what its check found."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def sizes(self) -> Mapping[str, int]: ...
+    @property
+    def difference(self) -> float: ...
+    @property
+    def quality(self) -> Mapping[str, Interval]: ...
+    @property
+    def examples(self) -> int: ...
+
+
+def model_card(shipment: Shipment, exports: Sequence[Shown], on: date) -> str:
     """The card as Markdown, made on a day; tables hold a row for each target, metric, cost and export."""
     parts = [
-        f"# {_text(shipment.dense.name)}{'' if shipment.plan.is_dense else ', pruned'}",
+        f"# {_text(shipment.dense.name)}{_how(shipment)}",
         _what(shipment),
         *_removed(shipment),
         *_recovery(shipment),
@@ -45,6 +64,12 @@ def model_card(shipment: Shipment, exports: Sequence[Checked], on: date) -> str:
         "\n".join(f"- {limit}" for limit in _LIMITS),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _how(shipment: Shipment) -> str:
+    if shipment.plan.is_dense:
+        return ""
+    return ", pruned" if shipment.recovered is None else ", pruned and recovered"
 
 
 def _what(shipment: Shipment) -> str:
@@ -71,16 +96,41 @@ def _removed(shipment: Shipment) -> list[str]:
         ratio = plan.ratios_of("weight").get(target)
         gone = f"{int(mask.sum()):,} of {mask.numel():,}"
         rows.append((_text(target), "single weights", _share(ratio), gone))
-    criterion = find_criterion(plan.criterion)
-    said = (
-        f"By the criterion **{_text(criterion.label)}**: {criterion.sentence} Channels are removed with all coupled "
-        "layers that share them; single weights are set to zero, of those that the channels left."
-    )
-    found = ["## What was removed", said, _table(("target", "what", "share asked for", "gone"), rows)]
+    found = [
+        "## What was removed",
+        _reason(plan),
+        _table(("target", "what", "share asked for", "gone"), rows),
+    ]
     if plan.picks:
-        by_hand = (f"{_text(p.target)} {p.channel} {'removed' if p.removed else 'kept'}" for p in plan.picks)
-        found.append(f"Decided by hand, channels counted from 0: {', '.join(by_hand)}.")
+        head = ("target", "removed by hand", "kept by hand")
+        found += ["Decided by hand, channels counted from 0:", _table(head, _by_hand(plan.picks))]
     return found
+
+
+def _reason(plan: Plan) -> str:
+    """Why these went and not others, and what their removal means."""
+    channels = "Channels are removed with all coupled layers that share them"
+    if not plan.cuts:
+        return f"What is gone was picked by hand, and nothing was ranked. {channels}."
+    criterion = find_criterion(plan.criterion)
+    return (
+        f"By the criterion **{_text(criterion.label)}**: {criterion.sentence} {channels}; single weights are set to "
+        "zero, of those that the channels left."
+    )
+
+
+def _by_hand(picks: Sequence[Pick]) -> Iterator[tuple[str, str, str]]:
+    """A row for each target; `picks` are sorted."""
+    for target, found in groupby(picks, key=lambda pick: pick.target):
+        here = list(found)
+        removed, kept = ([pick.channel for pick in here if pick.removed is way] for way in (True, False))
+        yield _text(target), _some(removed), _some(kept)
+
+
+def _some(channels: Sequence[int]) -> str:
+    """Channels in a list; of many the first."""
+    more = f" and {len(channels) - _PICKS:,} more" if len(channels) > _PICKS else ""
+    return ", ".join(map(str, channels[:_PICKS])) + more or "none"
 
 
 def _recovery(shipment: Shipment) -> list[str]:
@@ -148,12 +198,12 @@ def _latency_words(latency: Latency) -> str:
     )
 
 
-def _files(shipment: Shipment, exports: Sequence[Checked]) -> list[str]:
+def _files(shipment: Shipment, exports: Sequence[Shown]) -> list[str]:
     metric = shipment.task.headline
     rows = [
         (
             FORMATS[export.name].label,
-            ", ".join(f"{name} ({bytes_text(len(content))})" for name, content in export.files.items()),
+            ", ".join(f"{name} ({bytes_text(size)})" for name, size in export.sizes.items()),
             f"{export.difference:.2g}",
             number(export.quality[metric.key].value, metric),
             f"{export.examples:,}",
@@ -196,4 +246,4 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 def _text(value: Any) -> str:
     """Text that may have come with a stranger's file, as Markdown that says just that, on one line."""
     line = " ".join("".join(letter if letter.isprintable() else " " for letter in str(value)).split())
-    return "".join(f"\\{letter}" if letter in "\\`*_[]<>|#!" else letter for letter in line)
+    return "".join(f"\\{letter}" if letter in _LIVE else letter for letter in line)

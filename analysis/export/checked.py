@@ -10,6 +10,7 @@ import torch
 from analysis.errors import ExportError, PrunescopeError
 from analysis.export.registry import Files, Format
 from analysis.export.shipment import Shipment
+from analysis.export.unfinished import UnfinishedError, machine_words
 from analysis.measure.quality import Interval, assess, quality
 from analysis.network import first_line
 
@@ -39,9 +40,14 @@ class Checked:
     examples: int
 
     @property
+    def sizes(self) -> dict[str, int]:
+        """Bytes of each file by its name."""
+        return {name: len(content) for name, content in self.files.items()}
+
+    @property
     def bytes(self) -> int:
         """The size of all its files."""
-        return sum(map(len, self.files.values()))
+        return sum(self.sizes.values())
 
 
 def checked(form: Format, shipment: Shipment) -> Checked:
@@ -51,15 +57,23 @@ def checked(form: Format, shipment: Shipment) -> Checked:
     ------
     ExportError
         If the network cannot be written in this format, or what was written answers otherwise.
+    UnfinishedError
+        If the disk or memory is full, or a process was ended: it says nothing of the format.
     """
     examples, expected = shipment.examples, shipment.expected
     try:
         files = form.write(shipment)
         found = form.answers(files, examples.inputs, shipment.dense)
-    except PrunescopeError:
-        raise
-    except Exception as error:  # what a format's own library says of an odd network
-        raise ExportError(
+    except Exception as error:
+        if isinstance(error, UnfinishedError):
+            raise
+        if said := machine_words(error):
+            raise UnfinishedError(
+                f"{form.label} was not finished on this machine: {said}. Make room, and export again."
+            ) from error
+        if isinstance(error, PrunescopeError):
+            raise
+        raise ExportError(  # what a format's own library says of an odd network
             f"{form.label} cannot be made of {shipment.pruned.name}: {first_line(error)}. {_REMEDY}"
         ) from error
     if found.shape != expected.shape or not bool(torch.isfinite(found).all()):

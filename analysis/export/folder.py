@@ -87,6 +87,13 @@ class Exports:
         except ValueError as error:
             raise ExportsError(str(error)) from None
 
+    def offer(self, digest: str) -> bool:
+        """True if the files of a digest are kept here; they count as used now, so that they stay for an hour."""
+        try:
+            return self._files.touch(digest)
+        except ValueError as error:
+            raise ExportsError(str(error)) from None
+
 
 def exports_here() -> Exports:
     """The folder that the environment names (PRUNESCOPE_EXPORTS, PRUNESCOPE_EXPORTS_MIB)."""

@@ -53,7 +53,7 @@ _ZSTD = " + zstd"
 def write(shipment: Shipment) -> dict[str, bytes]:
     """The same bytes as the size on the screen counts, and how to read them back."""
     arrays = state_arrays(shipment.pruned)
-    label = size.size(shipment.pruned).best_encoding
+    label = shipment.numbers.size.best_encoding
     encoding = next(entry for entry in ENCODINGS if entry.label == label)
     return {
         WEIGHTS: encoding.encode(arrays),

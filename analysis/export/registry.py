@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from analysis.export import onnx_file, packed, pt2, script, weights_and_source
+from analysis.export import onnx_file, packed, pt2, script, source, weights_and_source
 from analysis.export.shipment import Shipment
 from analysis.network import Network
 
@@ -24,6 +24,8 @@ class Format:
         Its key; what it is called on the screen; for whom it is, in one line.
     tolerance : float
         How far the answers of the files may be from the network's, relative to the largest answer (or 1).
+    names : tuple of str
+        All the files that it may consist of.
     write : callable
         The files, by name.
     answers : callable
@@ -35,6 +37,7 @@ class Format:
     label: str
     sentence: str
     tolerance: float
+    names: tuple[str, ...]
     write: Callable[[Shipment], Files]
     answers: Callable[[Mapping[str, bytes], Tensor, Network], Tensor]
 
@@ -45,6 +48,7 @@ _FORMATS = (
         "PyTorch (.pt2)",
         "One file for torch.export.load: weights and graph, at any batch size. It opens here again, too.",
         1e-5,
+        (pt2.FILE,),
         pt2.write,
         pt2.answers,
     ),
@@ -53,6 +57,7 @@ _FORMATS = (
         "Weights and source",
         "The weights as safetensors, the architecture as a readable Python file that needs torch alone.",
         1e-5,
+        (weights_and_source.WEIGHTS, source.FILE),
         weights_and_source.write,
         weights_and_source.answers,
     ),
@@ -61,6 +66,7 @@ _FORMATS = (
         "ONNX",
         "One file for other runtimes, at any batch size; compared by running it in onnxruntime.",
         1e-4,
+        (onnx_file.FILE,),
         onnx_file.write,
         onnx_file.answers,
     ),
@@ -69,6 +75,7 @@ _FORMATS = (
         "Packed weights",
         "The smallest lossless encoding of the weights, which skips what is zero, with the loader for it.",
         1e-5,
+        (packed.WEIGHTS, packed.LOADER, source.FILE),
         packed.write,
         packed.answers,
     ),
@@ -77,6 +84,7 @@ _FORMATS = (
         "Script from the original",
         "A Python script that makes the pruned network from the original weights, with torch alone.",
         1e-5,
+        (script.FILE, source.FILE, script.RECIPE, script.DATA, script.RECOVERED),
         script.write,
         script.answers,
     ),

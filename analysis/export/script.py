@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -15,11 +15,13 @@ from safetensors.numpy import save as save_arrays
 from safetensors.torch import save
 from torch import Tensor
 
+from analysis.ending import tied
 from analysis.errors import ExportError
 from analysis.export import source
 from analysis.export.origins import Origin, origins
 from analysis.export.shipment import Shipment, in_batches
 from analysis.export.stranger import imported, unpacked
+from analysis.export.unfinished import UnfinishedError, is_of_the_machine
 from analysis.measure.size import state_arrays
 from analysis.network import Network
 
@@ -27,6 +29,7 @@ FILE, RECIPE, DATA, RECOVERED = "reproduce.py", "recipe.json", "recipe.safetenso
 TOLERANCE = 1e-5
 _SHIPPED = Path(__file__).parent / "shipped"
 _EXAMPLES = 8
+_TIME = 600.0  # seconds that the script may take; a large network takes a few
 
 
 def write(shipment: Shipment) -> dict[str, bytes]:
@@ -65,18 +68,39 @@ def answers(files: Mapping[str, bytes], inputs: Tensor, dense: Network) -> Tenso
     Raises
     ------
     ExportError
-        If the script does not come to its end.
+        If the script fails.
+    UnfinishedError
+        If it was ended from outside, takes too long, or the disk or memory is full.
     """
     with unpacked(files) as folder:
         (folder / "original.safetensors").write_bytes(save_arrays(state_arrays(dense)))
-        command = [sys.executable, FILE, "original.safetensors", "pruned.pt"]
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
-        if done.returncode:
-            said = (done.stderr or done.stdout).strip().splitlines() or ["no reason given"]
-            raise ExportError(
-                f"The script does not reproduce the network: {said[-1]} Take the .pt2 file instead."
-            )
+        _carry_out(folder)
         return in_batches(imported(folder / source.FILE).load(folder / "pruned.pt"), inputs)
+
+
+def _carry_out(folder: Path) -> None:
+    """Run the script on the original weights beside it; errors as :func:`answers`."""
+    command = tied(FILE, "original.safetensors", "pruned.pt")
+    alone = {**os.environ, "OMP_NUM_THREADS": "1"}  # as the worker: what people wait for comes first
+    try:
+        done = subprocess.run(command, cwd=folder, env=alone, capture_output=True, text=True, timeout=_TIME)
+    except subprocess.TimeoutExpired:
+        raise UnfinishedError(
+            f"The script was ended after {_TIME / 60:.0f} minutes without having made the network. Export again when this "
+            "machine has less to do, or take the .pt2 file."
+        ) from None
+    if not done.returncode:
+        return
+    said = ((done.stderr or done.stdout).strip().splitlines() or ["no reason given"])[-1]
+    if done.returncode < 0:
+        raise UnfinishedError(
+            f"The script was ended from outside (signal {-done.returncode}), perhaps because memory was full. Export again."
+        )
+    if is_of_the_machine(said):
+        raise UnfinishedError(
+            f"The script was not finished on this machine: {said} Make room, and export again."
+        )
+    raise ExportError(f"The script does not reproduce the network: {said} Take the .pt2 file instead.")
 
 
 def _recipe(shipment: Shipment, found: Mapping[str, Origin], before: Mapping[str, Tensor]) -> str:

@@ -44,6 +44,8 @@ class Summary:
         How many evaluation examples it was measured on.
     measured_at : float
         Seconds since the epoch.
+    criterion : str
+        What its cuts go by; empty if it has none: channels picked by hand, or the dense network.
     granularity : str
         Of its cuts; "mixed" for both, empty for none.
     headline, change : Interval

@@ -16,6 +16,8 @@ from analysis.loading.raw import MIN_EXAMPLES, RawData
 from analysis.tasks import Task
 
 CALIBRATION_SHARE = 0.2
+# Names of files and columns stand in captions, where these would draw pictures and formulas.
+_HARMLESS = str.maketrans(dict.fromkeys("[]<>`*$~|!", " "))
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,7 +144,7 @@ def finish(ready: Prepared, normalisation: Normalisation) -> Dataset:
         inputs = ready.inputs[positions]
         if not ready.tokens:
             inputs = normalise(inputs, chosen, unit)
-        origin = f"{len(positions):,} {word} {ready.raw.origin} ({ready.note})"
+        origin = f"{len(positions):,} {word} {ready.raw.origin.translate(_HARMLESS)} ({ready.note})"
         return Split(inputs.reshape(-1, *shape), ready.targets[positions], origin)
 
     offset, scale = (_spread(values, ready) for values in levels(chosen, unit))

@@ -12,7 +12,7 @@ from analysis.pruning.plan import MAX_PICKS, Cut, Pick, Plan, short
 SCHEMA = 3
 READABLE = (1, 2, SCHEMA)  # schema 1 knew no picks, schema 2 no recovery
 MAX_CUTS = 5000
-MAX_BYTES = 1_000_000
+MAX_BYTES = 4_000_000
 
 
 def to_json(plan: Plan) -> str:

@@ -10,6 +10,7 @@ from analysis.measure.quality import Interval
 from analysis.tasks import Metric
 
 NOTHING = "–"
+UNKNOWN = "unknown"
 _PICKS = 20  # channels that are listed one by one
 
 

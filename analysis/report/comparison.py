@@ -54,7 +54,8 @@ def comparison_report(subject: Subject, trials: Sequence[Reported]) -> str:
         against_dense=_changes(subject, numbers),
         costs=tables.costs(subject, numbers),
         charts=_charts(subject, letters, trials),
-        paired=paired(subject, letters, trials),
+        same_cost=not _changed_costs(subject, trials),
+        paired=paired(letters, trials),
         pairs=headline_pairs(subject, letters, trials),
         unpaired=[letter for letter, trial in zip(letters, trials, strict=True) if trial.evaluation is None],
         differences=_differences(letters, plan_differences([trial.plan for trial in trials])),
@@ -63,7 +64,7 @@ def comparison_report(subject: Subject, trials: Sequence[Reported]) -> str:
     )
 
 
-def paired(subject: Subject, letters: str, trials: Sequence[Reported]) -> Table | None:
+def paired(letters: str, trials: Sequence[Reported]) -> Table | None:
     """How each trial differs from the first in every metric, example by example; None if that is not known."""
     first = trials[0].evaluation
     others = [
@@ -131,17 +132,31 @@ _COSTS: tuple[tuple[str, Callable[[Numbers], int]], ...] = (
 )
 
 
+def _changed_costs(
+    subject: Subject, trials: Sequence[Reported]
+) -> list[tuple[str, Callable[[Numbers], int]]]:
+    """The costs that some trial changes."""
+    return [
+        (cost, of)
+        for cost, of in _COSTS
+        if (whole := of(subject.dense)) and any(of(trial.numbers) != whole for trial in trials)
+    ]
+
+
 def _charts(subject: Subject, letters: str, trials: Sequence[Reported]) -> list[Markup]:
-    """Quality against each cost that some trial changes."""
+    """Quality against each cost that some trial changes; of the trials whose numbers have the headline metric."""
     metric = subject.dense.evaluation.task.headline
+    known = [
+        (letter, trial, trial.numbers.quality[metric.key])
+        for letter, trial in zip(letters, trials, strict=True)
+        if metric.key in trial.numbers.quality
+    ]
     found: list[Markup] = []
-    for cost, of in _COSTS:
+    for cost, of in _changed_costs(subject, [trial for _, trial, _ in known]):
         whole = of(subject.dense)
-        if not whole or all(of(trial.numbers) == whole for trial in trials):
-            continue
         points = [figures.Point("dense", 100.0, subject.dense.headline, True, "the dense network")]
-        for letter, trial in zip(letters, trials, strict=True):
-            value, left = trial.numbers.headline, 100 * of(trial.numbers) / whole
+        for letter, trial, value in known:
+            left = 100 * of(trial.numbers) / whole
             tip = f"{letter}, {trial.title}: {number(value.value, metric)} with {left:.1f}% of the {cost}"
             points.append(figures.Point(letter, left, value, False, tip))
         name = f"cost-{len(found)}"

@@ -16,6 +16,7 @@ from analysis.pruning.plan import GRANULARITIES, Pick, Plan
 from analysis.recovery.recovered import Step
 from analysis.report.cells import (
     NOTHING,
+    UNKNOWN,
     Card,
     Cell,
     Table,
@@ -80,10 +81,9 @@ def cards(subject: Subject, numbers: Numbers) -> list[Card]:
     """The headline figures."""
     found, is_dense = [], not numbers.change
     for metric in (subject.dense.evaluation.task.headline, subject.dense.evaluation.task.companion):
-        value = value_cell(numbers.quality[metric.key], metric)
-        change = Cell("") if is_dense else change_cell(numbers.change[metric.key], metric)
-        small = "" if is_dense else change.small
-        found.append(Card(metric.label, value.text, change.text, change.look, small or value.small))
+        value = _found(numbers.quality, metric, value_cell, UNKNOWN)
+        change = _found(numbers.change, metric, change_cell, "")
+        found.append(Card(metric.label, value.text, change.text, change.look, change.small or value.small))
     for label, _, of in COUNTS:
         whole = None if is_dense else of(subject.dense)
         found.append(cost_card(label, of(numbers), whole, is_bytes=label.startswith("Bytes")))
@@ -104,20 +104,14 @@ def layers(dense: Numbers, numbers: Numbers) -> Table:
     """The connections and MACs of each layer, before and after."""
     rows = []
     for layer, before in dense.cost.layer_nonzero.items():
-        macs, after, used = (
-            dense.cost.layer_macs[layer],
-            numbers.cost.layer_nonzero[layer],
-            numbers.cost.layer_macs[layer],
-        )
+        macs = dense.cost.layer_macs[layer]
         rows.append(
             (
                 Cell(layer),
                 Cell(f"{before:,}"),
-                Cell(f"{after:,}"),
-                Cell(share(after, before)),
+                *_left_of(before, numbers.cost.layer_nonzero.get(layer)),
                 Cell(f"{macs:,}"),
-                Cell(f"{used:,}"),
-                Cell(share(used, macs)),
+                *_left_of(macs, numbers.cost.layer_macs.get(layer)),
             )
         )
     head = ("layer", "connections", "after", "kept", "MACs", "MACs after", "left")
@@ -130,7 +124,7 @@ def kept_layers(dense: Numbers, trials: Sequence[tuple[str, Numbers]]) -> Table:
         (
             Cell(layer),
             Cell(f"{before:,}"),
-            *(Cell(share(numbers.cost.layer_nonzero[layer], before)) for _, numbers in trials),
+            *(_left_of(before, numbers.cost.layer_nonzero.get(layer))[1] for _, numbers in trials),
         )
         for layer, before in dense.cost.layer_nonzero.items()
     ]
@@ -203,7 +197,7 @@ def lineage(summaries: Sequence[Summary], metric: Metric) -> Table:
     """The trials on the way, the first one first."""
     rows = []
     for one in summaries:
-        what = "dense" if one.is_dense else f"{one.granularity} cuts by {criterion_label(one.criterion)}"
+        what = "dense" if one.is_dense else _what_goes(one)
         what += ", recovered" if one.is_recovered else ""
         rows.append(
             (
@@ -236,6 +230,7 @@ def conditions(subject: Subject, trials: Sequence[Reported]) -> list[tuple[str, 
         for name in dict.fromkeys(trial.plan.criterion for trial in trials if trial.plan.cuts)
         if name in CRITERIA and CRITERIA[name].needs_data
     ]
+    all_measured = all(trial.evaluation is not None for trial in trials)
     found = [
         ("Network", subject.dense.network.name),
         ("Data", data.name),
@@ -252,11 +247,15 @@ def conditions(subject: Subject, trials: Sequence[Reported]) -> list[tuple[str, 
         (
             "Latency",
             f"Median of timed passes after warm-up, batch {time.batch}, {time.threads} thread"
-            f"{'s' if time.threads > 1 else ''}; in brackets the middle half. A pruned network and the dense one are timed "
-            "in turn.",
+            f"{'s' if time.threads > 1 else ''}; the small line below it is the middle half. A pruned network and "
+            "the dense one are timed in turn.",
         ),
         ("MACs", "Of convolutions, linear layers and attention, for one example; zeros are multiplied too."),
-        ("Made with", ", ".join(f"{name} {version}" for name, version in subject.versions.items())),
+        (
+            "Made with",
+            ", ".join(f"{name} {version}" for name, version in subject.versions.items())
+            + ("" if all_measured else ". What was not measured again may be of other versions."),
+        ),
         ("Made", date(subject.made_at)),
     ]
     return [(term, text) for term, text in found if text]
@@ -271,6 +270,25 @@ def _metrics(subject: Subject) -> Sequence[Metric]:
     return [subject.dense.evaluation.task.by_key[key] for key in subject.dense.quality]
 
 
-def _found(values: Mapping[str, Interval], metric: Metric, cell: Callable[[Interval, Metric], Cell]) -> Cell:
-    """A cell for a metric, or none: kept numbers may lack one."""
-    return cell(values[metric.key], metric) if metric.key in values else Cell(NOTHING)
+def _found(
+    values: Mapping[str, Interval],
+    metric: Metric,
+    cell: Callable[[Interval, Metric], Cell],
+    otherwise: str = NOTHING,
+) -> Cell:
+    """A cell for a metric, or what stands there without one: kept numbers may lack it."""
+    return cell(values[metric.key], metric) if metric.key in values else Cell(otherwise)
+
+
+def _left_of(before: int, after: int | None) -> tuple[Cell, Cell]:
+    """What is left of a layer, as a count and as a share; kept numbers may be of other layers."""
+    if after is None:
+        return Cell(UNKNOWN), Cell(UNKNOWN)
+    return Cell(f"{after:,}"), Cell(share(after, before))
+
+
+def _what_goes(trial: Summary) -> str:
+    """Channel cuts by L1 magnitude, or channels picked by hand: a plan without cuts ranks nothing."""
+    if not trial.criterion:
+        return f"{trial.granularity}s picked by hand"
+    return f"{trial.granularity} cuts by {criterion_label(trial.criterion)}"

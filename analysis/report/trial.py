@@ -89,12 +89,14 @@ def _layers(dense: Numbers, numbers: Numbers) -> dict[str, Any]:
     """Figures and table of what is left of each layer."""
     kept, used = [], []
     for layer, before in dense.cost.layer_nonzero.items():
-        after = numbers.cost.layer_nonzero[layer]
+        after, now = numbers.cost.layer_nonzero.get(layer), numbers.cost.layer_macs.get(layer)
+        if after is None or now is None:
+            continue
         left = share(after, before)
         part = 100 * after / before if before else 0.0
         tip = f"{layer}: {after:,} of {before:,} connections kept ({left})"
         kept.append(figures.Bar(layer, 100.0 if before else 0.0, part, tip))
-        macs, now = dense.cost.layer_macs[layer], numbers.cost.layer_macs[layer]
+        macs = dense.cost.layer_macs[layer]
         used.append(figures.Bar(layer, macs, now, f"{layer}: {count(now)} of {count(macs)} MACs left"))
     elsewhere = [
         numbers.cost.macs - sum(numbers.cost.layer_macs.values()) for numbers in (dense, numbers)
@@ -103,6 +105,7 @@ def _layers(dense: Numbers, numbers: Numbers) -> dict[str, Any]:
         "kept": figures.bars("kept", "connections kept (%)", kept, is_share=True),
         "macs": figures.bars("macs", "MACs for one example", used),
         "table": tables.layers(dense, numbers),
+        "unknown": len(dense.cost.layer_nonzero) - len(kept),
         "elsewhere": tuple(f"{macs:,}" for macs in elsewhere) if elsewhere[0] else None,
         "same_macs": numbers.cost.macs == dense.cost.macs,
     }

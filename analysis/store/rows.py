@@ -42,7 +42,7 @@ def summary_columns(plan: Plan, parent: Plan | None, numbers: Numbers) -> dict[s
     return {
         "key": key_of(plan),
         "parent_key": key_of(parent) if parent else "",
-        "criterion": plan.criterion,
+        "criterion": plan.criterion if plan.cuts else "",  # without cuts nothing is ranked
         "granularity": granularity_of(plan),
         "is_recovered": bool(plan.recovered),
         **_interval_columns("headline", numbers.headline),
@@ -75,8 +75,8 @@ def summary_from_row(row: Row[Any]) -> Summary:
         criterion=row.criterion,
         granularity=row.granularity,
         is_recovered=row.is_recovered,
-        headline=_interval(row.headline_value, row.headline_low, row.headline_high),
-        change=None if not row.granularity else _interval(row.change_value, row.change_low, row.change_high),
+        headline=interval(row.headline_value, row.headline_low, row.headline_high),
+        change=None if not row.granularity else interval(row.change_value, row.change_low, row.change_high),
         parameters=row.parameters,
         nonzero_connections=row.nonzero_connections,
         macs=row.macs,
@@ -90,8 +90,9 @@ def summary_from_row(row: Row[Any]) -> Summary:
 
 
 def label_to_row(label: Label) -> dict[str, Any]:
-    """The columns of a label."""
-    return {"name": label.name, "note": label.note, "star": label.star, "tags": json.dumps(label.tags)}
+    """The columns of a label; PostgreSQL's texts hold no NUL."""
+    name, note = (text.replace("\0", "") for text in (label.name, label.note))
+    return {"name": name, "note": note, "star": label.star, "tags": json.dumps(label.tags)}
 
 
 def numbers_to_json(numbers: Numbers) -> str:
@@ -129,6 +130,6 @@ def _interval_columns(name: str, interval: Interval | None) -> dict[str, float |
     }
 
 
-def _interval(*parts: float | None) -> Interval:
-    """SQLite keeps NaN as NULL."""
+def interval(*parts: float | None) -> Interval:
+    """An interval of columns: SQLite keeps NaN as NULL."""
     return Interval(*(math.nan if part is None else part for part in parts))

@@ -13,12 +13,11 @@ from cachetools import LRUCache
 from sqlalchemy import delete, func, insert, select, update
 
 from analysis.history import Label, Summary, Trial
-from analysis.measure.quality import Interval
 from analysis.pruning.plan import Plan
 from analysis.pruning.plan_json import from_json, key_of, to_json
 from analysis.sensitivity import Sensitivity
 from analysis.store.database import Database, StoreError
-from analysis.store.rows import label_to_row, summary_from_row, trial_from_row, trial_to_row
+from analysis.store.rows import interval, label_to_row, summary_from_row, trial_from_row, trial_to_row
 from analysis.store.subjects import Subject
 from analysis.store.tables import FINDINGS, PLANS, SENSITIVITIES, TRIALS
 
@@ -69,7 +68,7 @@ class Store:
         Those that were read before and have not changed since are not read again, whoever wrote them.
         """
         table = TRIALS.c
-        wanted = (table.session == session) & (table.network == network)
+        wanted = (table.session == session) & (table.network == network) & table.key.is_not(None)
         stamps = {
             row.id: row.changed_at
             for row in self._database.rows(select(table.id, table.changed_at).where(wanted))
@@ -133,7 +132,7 @@ class Store:
         rows = self._database.rows(
             select(SENSITIVITIES).where(table.subject == about.key).order_by(table.target, table.ratio)
         )
-        return [Sensitivity(r.target, r.ratio, Interval(r.value, r.low, r.high), r.examples) for r in rows]
+        return [Sensitivity(r.target, r.ratio, interval(r.value, r.low, r.high), r.examples) for r in rows]
 
     def add_findings(self, about: str, parts: Sequence[dict[str, Any]]) -> None:
         """Keep parts of what a study found, in this order, under a digest of what it is about."""

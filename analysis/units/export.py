@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from analysis.errors import PrunescopeError
+from analysis.errors import ExportError
 from analysis.export.checked import checked
 from analysis.export.folder import exports_here
 from analysis.export.registry import FORMATS
@@ -46,6 +46,11 @@ class Export:
     tolerance: float = 0.0
     examples: int = 0
     quality: Mapping[str, Interval] = field(default_factory=dict)
+
+    @property
+    def sizes(self) -> Mapping[str, int]:
+        """Bytes of each file by its name, as those of :class:`analysis.export.checked.Checked`."""
+        return self.files
 
     @property
     def bytes(self) -> int:
@@ -105,16 +110,18 @@ def pack(case: Case, dense: Measurement, now: Measurement) -> Shipment:
 
 
 def made(name: str, shipment: Shipment) -> Export:
-    """Write a format, check it and keep its files; a refusal is a finding, too.
+    """Write a format, check it and keep its files; that a network cannot leave in it is a finding, too.
 
     Raises
     ------
     ExportsError
         If the files cannot be kept.
+    UnfinishedError
+        If the machine did not bring it to its end.
     """
     try:
         found = checked(FORMATS[name], shipment)
-    except PrunescopeError as refusal:
+    except ExportError as refusal:
         return Export(name, str(refusal))
     return Export(
         name,

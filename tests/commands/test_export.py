@@ -57,6 +57,27 @@ def test_the_files_are_the_pruned_network_and_the_report_is_of_them(report, tmp_
     assert NETWORK in (folder / "MODEL_CARD.md").read_text()
 
 
+def test_files_of_an_earlier_export_go_and_those_of_others_stay(call, tmp_path):
+    stale = [tmp_path / "script" / name for name in ("recovered.safetensors", "recipe.json")]
+    others = [tmp_path / "script" / "notes.txt", tmp_path / "onnx" / "network.onnx", tmp_path / "network.pt2"]
+    for path in (*stale, *others):
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("of another plan")
+    code, _, err = call(*CUT, "--format", "script", "-o", tmp_path)
+    assert code == 0, err
+    assert not stale[0].exists() and json.loads(stale[1].read_text())["network"] == NETWORK
+    assert all(path.read_text() == "of another plan" for path in others)
+
+
+def test_a_machine_that_lacks_room_is_an_error_of_no_format(call, tmp_path, monkeypatch):
+    def full(shipment):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setitem(FORMATS, "onnx", replace(FORMATS["onnx"], write=full))
+    code, out, err = call(*CUT, "-o", tmp_path / "out")
+    assert code == 2 and out == "" and "No space left on device" in err.strip().splitlines()[-1]
+
+
 def test_a_plan_file_is_carried_out_and_comes_back_unchanged(call, tmp_path):
     where, folder = tmp_path / "plan.json", tmp_path / "out"
     where.write_text(to_json(uniform_plan(sample_models.load(NETWORK).network, "l2", "weight", 0.8)))

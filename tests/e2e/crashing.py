@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from playwright.sync_api import Browser, Page
+from playwright.sync_api import Error as PlaywrightError
 
 from analysis.history import Summary
 from analysis.recovery.keep import Keep
@@ -24,6 +25,7 @@ from tests.e2e.harness import Server, choose_view, server, settle
 NETWORK = "digits-cnn"
 PRUNING, TRAINING = "a" * 32, "b" * 32  # the two histories
 ORPHANS_END_WITHIN = 2.0
+_CLICKS = 3
 KILLED_WORKER = "the worker ended with code -9"
 # All points that the trade-off chart has ever drawn: parameters and the headline in percent.
 _WATCH = """() => {
@@ -134,9 +136,21 @@ def train(chromium: Browser, running: Server) -> Page:
 
 def use_best(page: Page) -> None:
     """Put the best weights of a training in force, once there are any."""
-    use = page.get_by_test_id("stMain").get_by_role("button", name=re.compile("^Use (the best so far|it)$"))
-    use.first.click(timeout=120_000)
-    page.get_by_test_id("stSidebar").get_by_text("Recovered: ").first.wait_for(timeout=60_000)
+    use = page.get_by_test_id("stMain").get_by_role(
+        "button", name=re.compile("^(Use (the best so far|it)|In use)$")
+    )
+    recovered = page.get_by_test_id("stSidebar").get_by_text("Recovered: ").first
+    for _ in range(
+        _CLICKS
+    ):  # one is lost if the training ends at that moment, and another button stands there
+        use.first.wait_for(timeout=120_000)
+        if use.first.inner_text() == "In use":
+            return
+        use.first.click()
+        with suppress(PlaywrightError):
+            recovered.wait_for(timeout=20_000)
+            return
+    raise AssertionError("the best weights were not put in force")
 
 
 def move(page: Page, draw: random.Random, seconds: float) -> None:

@@ -16,8 +16,8 @@ import sample_models
 from tests.e2e.harness import ROOT, browser, choose_view, is_outside, server, settle
 
 PAGES = (
-    "model", "open", "weights", "importance", "prune", "allocate", "recover", "history", "compare", "forgotten", "layers", "channel",
-    "export",
+    "model", "open", "weights", "importance", "prune", "allocate", "recover", "history", "compare", "forgotten", "layers",
+    "channel", "export",
 )  # fmt: skip
 README = (
     ("fashion-resnet", "light", ("model", "importance", "layers-topology")),

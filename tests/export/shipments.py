@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import cast
@@ -12,6 +13,7 @@ from analysis.datasets import Dataset, Split
 from analysis.export.shipment import Shipment
 from analysis.importance.registry import score
 from analysis.measure.measurement import Numbers, measure
+from analysis.measure.size import Size, size
 from analysis.network import Network
 from analysis.pruning.plan import Plan, uniform_plan
 from analysis.pruning.prune import remove
@@ -33,11 +35,22 @@ def plan_of(network: Network, granularity: str, ratio: float = 0.5) -> Plan:
     )
 
 
+class _SizeAlone:
+    """Numbers of which the size is measured when somebody asks for it."""
+
+    def __init__(self, network: Network) -> None:
+        self._network = network
+
+    @cached_property
+    def size(self) -> Size:
+        return size(self._network)
+
+
 def shipped(network: Network, dataset: Dataset, plan: Plan, *, measured: bool = False) -> Shipment:
-    """The pruned network on its way out; formats read no measurement, the card does."""
+    """The pruned network on its way out; formats read of the measurements the size alone, the card all."""
     selection = select(network, plan, score(network, plan.criterion) if plan.cuts else None)
     pruned = remove(network, selection)
-    numbers = [cast(Numbers, None)] * 2
+    numbers = [cast(Numbers, _SizeAlone(each)) for each in (network, pruned)]
     if measured:
         dense = measure(network, dataset.evaluation, dataset.task)
         after = measure(pruned, dataset.evaluation, dataset.task, dense=dense)

@@ -79,6 +79,12 @@ def test_a_name_from_a_file_breaks_no_table_and_no_line(name):
     assert "<b>" not in card.replace("\\<b\\>", "") and not re.search(r"(?<!\\)\]\(", card)
 
 
+@pytest.mark.parametrize("sign", list("\\`*_{}[]()<>|#!$~:&"))
+def test_a_sign_of_a_name_is_that_sign_and_no_markup(sign):
+    first = model_card(shipment(name=f"one{sign}two"), [], DAY).splitlines()[0]
+    assert first == f"# one\\{sign}two, pruned"
+
+
 def test_a_dense_network_has_nothing_removed():
     card = model_card(shipment(Plan("tiny", "l1")), [], DAY)
     assert (
@@ -95,9 +101,23 @@ def test_picks_and_recovery_are_told():
         out.pruned, out.selection, (Step("recalibration", {}, 0.5), Step("fine-tuning", {"epochs": 3}, 2))
     )
     card = model_card(replace(out, recovered=recovered, plan=replace(out.plan, recovered="b" * 64)), [], DAY)
-    assert "fc1 2 removed, fc2 0 kept" in card
-    assert tables(card)[0][2] == ["fc1", "channels", "by hand", "1 of 7"]
+    removed, by_hand = tables(card)[:2]
+    assert by_hand[2:] == [["fc1", "2", "none"], ["fc2", "none", "0"]]
+    assert removed[2] == ["fc1", "channels", "by hand", "1 of 7"]
+    assert "By the criterion" not in card and "nothing was ranked" in card
     assert "1. recalibration, 0.5 s\n2. fine-tuning, 2.0 s: epochs 3" in card
+
+
+def test_of_many_picks_the_first_of_each_target_are_named():
+    out = shipment(Plan("tiny", "l1", (Cut("fc1", "channel", 0.2),)))
+    picks = (
+        *(Pick("fc1", channel, True) for channel in range(3000)),
+        *(Pick("fc2", channel, False) for channel in range(20)),
+    )
+    card = model_card(replace(out, plan=replace(out.plan, picks=picks)), [], DAY)
+    first = ", ".join(map(str, range(20)))
+    assert tables(card)[1][2:] == [["fc1", f"{first} and 2,980 more", "none"], ["fc2", "none", first]]
+    assert "By the criterion" in card
 
 
 @pytest.mark.parametrize(("task", "outputs", "headline"), [(BINARY, 1, "Accuracy"), (REGRESSION, 1, "R²")])

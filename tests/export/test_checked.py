@@ -11,6 +11,7 @@ import sample_models
 from analysis.errors import ExportError
 from analysis.export import FORMATS, checked
 from analysis.export import shipment as shipment_module
+from analysis.export.unfinished import UnfinishedError
 from analysis.tasks import BINARY, CLASSIFICATION, REGRESSION
 from sample_models.catalog import BY_NAME
 from tests.export.shipments import dataset_of, plan_of, shipped
@@ -104,3 +105,41 @@ def test_what_a_library_raises_is_said_with_the_network_and_a_remedy():
         ExportError, match=r"cannot be made of tiny: storage has no place\. It is not handed out"
     ):
         checked(replace(FORMATS["pt2"], write=fails), mlp())
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(28, "No space left on device"),
+        MemoryError(),
+        RuntimeError(
+            "[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"
+        ),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_what_the_machine_lacks_is_not_said_of_the_format(error, wrapped):
+    def fails(_shipment):
+        if not wrapped:
+            raise error
+        try:
+            raise error
+        except Exception as cause:
+            raise ExportError("torch.export cannot follow tiny. Take another.") from cause
+
+    with pytest.raises(UnfinishedError, match=r"not finished on this machine: .+ export again"):
+        checked(replace(FORMATS["pt2"], write=fails), mlp())
+
+
+def test_source_that_python_does_not_find_is_about_the_network():
+    def fails(_shipment):
+        raise OSError("could not get source code")
+
+    with pytest.raises(ExportError, match="could not get source code"):
+        checked(replace(FORMATS["pt2"], write=fails), mlp())
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_a_format_names_its_files(kind):
+    assert {*FORMATS[kind].write(mlp())} <= {*FORMATS[kind].names}

@@ -68,6 +68,19 @@ def test_the_longest_unused_go_first_but_nothing_of_this_hour(tmp_path):
     assert [kept.holds(digest) for digest in digests] == [False, True, False]
 
 
+def test_what_is_offered_stays_for_the_hour(tmp_path):
+    kept = Exports(tmp_path, limit=6000)
+    old, other = (kept.put({"a": os.urandom(5000)}) for _ in range(2))
+    past = time.time() - 7200
+    for digest in (old, other):
+        os.utime(tmp_path / f"{digest}.zip", (past, past))
+    assert kept.offer(old) and not kept.offer("0" * 64)
+    kept.put({"a": os.urandom(5000)})
+    assert kept.holds(old) and not kept.holds(other)
+    with pytest.raises(ExportsError, match="no digest"):
+        kept.offer("../../etc/passwd")
+
+
 def test_nothing_is_left_of_what_could_not_be_written(tmp_path, monkeypatch):
     kept = Exports(tmp_path)
 

@@ -9,8 +9,9 @@ import torch
 from safetensors.torch import load, save, save_file
 
 from analysis.errors import ExportError
-from analysis.export import FORMATS, checked
+from analysis.export import FORMATS, checked, script
 from analysis.export.stranger import imported
+from analysis.export.unfinished import UnfinishedError
 from analysis.recovery.recovered import Step, recovered_from, restore
 from analysis.tasks import CLASSIFICATION
 from analysis.tracing import trace
@@ -101,7 +102,9 @@ def test_what_is_no_weights_file_is_refused_in_words(content, words, ending, onl
 @pytest.mark.parametrize("granularity", ["channel", "weight"])
 def test_recovered_weights_come_from_their_file_and_fit_what_is_gone(granularity, only_torch, tmp_path):
     out = recovered_shipment(granularity)
-    folder = write_into(tmp_path, FORMATS["script"].write(out))
+    files = FORMATS["script"].write(out)
+    assert {*files} == {*FORMATS["script"].names}
+    folder = write_into(tmp_path, files)
     original = saved(randomise(ConvNet()), tmp_path / "original.pt")
     code, said = only_torch.reproduce(folder, original)
     assert code == 0 and "weights come from recovered.safetensors, not from the original" in said
@@ -155,3 +158,38 @@ def test_a_script_that_fails_is_an_export_that_fails():
     files = FORMATS["script"].write(out) | {"recipe.json": b"{}"}
     with pytest.raises(ExportError, match="The script does not reproduce the network: KeyError"):
         FORMATS["script"].answers(files, out.examples.inputs, out.dense)
+
+
+def carried_out(program: str) -> None:
+    out = shipment()
+    FORMATS["script"].answers({"reproduce.py": program.encode()}, out.examples.inputs, out.dense)
+
+
+@pytest.mark.parametrize(
+    ("program", "words"),
+    [
+        ("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)", r"ended from outside \(signal 9\)"),
+        ("raise OSError(28, 'No space left on device')", "No space left on device"),
+        ("raise MemoryError", "MemoryError"),
+    ],
+)
+def test_a_script_that_the_machine_ends_says_nothing_of_the_format(program, words):
+    with pytest.raises(UnfinishedError, match=words):
+        carried_out(program)
+
+
+def test_a_script_that_does_not_end_is_ended(monkeypatch):
+    monkeypatch.setattr(script, "_TIME", 1.0)
+    with pytest.raises(UnfinishedError, match="minutes without having made the network"):
+        carried_out("import time\ntime.sleep(600)")
+
+
+def test_a_script_runs_on_one_thread_beside_its_own_files_alone(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    with pytest.raises(ExportError, match=r"1, reproduce\.py, original\.safetensors, pruned\.pt, None, True"):
+        carried_out(
+            "import importlib.util, os, sys\n"
+            "there = os.path.exists(os.path.join(os.path.dirname(os.path.abspath(__file__)), sys.argv[1]))\n"
+            "print(os.environ['OMP_NUM_THREADS'], *sys.argv, importlib.util.find_spec('analysis'), there, sep=', ')\n"
+            "sys.exit(1)"
+        )

@@ -1,6 +1,7 @@
 """From raw data to a dataset: nothing is lost, mixed up or leaked, and it is said what was done."""
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -52,6 +53,12 @@ def test_the_splits_say_which_examples_they_are():
     assert data.calibration.origin == "4 other of " + note
     values = to_dataset(raw(ROWS, ROWS[:, 0]), REGRESSION, input_shape=(3,), classes=None)
     assert values.evaluation.origin == "16 of all of mine.npz (drawn with seed 0)"
+
+
+def test_names_of_files_draw_nothing_in_captions():
+    some = replace(raw(ROWS, ROWS[:, 0]), origin="all of ![x](http://there/y.png), `a` <b> $c$")
+    origin = to_dataset(some, REGRESSION, input_shape=(3,), classes=None).evaluation.origin
+    assert origin.startswith("16 of all of   x (http://there/y.png),  a   b   c")
 
 
 def test_the_split_depends_on_its_seed_only():

@@ -120,6 +120,36 @@ def test_a_label_is_kept_and_found_again(three: AppTest) -> None:
     assert "No trial fits" in three.info[0].value
 
 
+def test_a_label_that_another_window_changed_is_not_undone(three: AppTest) -> None:
+    choose(three, 1)
+    number, session = trials(three)[1].id, three.session_state["history"]
+    three.text_area[0].set_value("typed here")
+    services.store().put_label(session, number, Label("said elsewhere", "and why", True))
+    button(three, "Save").click().run()
+    assert trials(three)[1].label == Label("said elsewhere", "and why", True)
+    assert next(t for t in three.text_input if t.label == "Name").value == "said elsewhere"
+    assert three.text_area[0].value == "and why"
+    assert "changed in another window" in three.info[0].value
+    three.text_area[0].set_value("why")
+    button(three, "Save").click().run()
+    assert trials(three)[1].label == Label("said elsewhere", "why", True) and not three.info
+
+
+def test_no_label_is_longer_than_its_fields_allow(three: AppTest) -> None:
+    choose(three, 1)
+    next(t for t in three.text_input if t.label == "Name").set_value("n" * 79 + " " + "n" * 9)
+    three.text_area[0].set_value("o" * 5000)
+    button(three, "Save").click().run()
+    assert trials(three)[1].label == Label("n" * 79, "o" * 2000)
+
+
+def test_channels_picked_by_hand_go_by_no_criterion(open_page: Open) -> None:
+    app = tried(open_page, Plan(NETWORK, "l1", (), (Pick("hidden.fc1", 3, True),)))
+    assert rows(app)["criterion"] == ["picked by hand", ""]
+    choose(app, 1)
+    assert any(s.value.startswith("channels picked by hand, ") for s in app.subheader)
+
+
 def test_stars_and_tags_filter(three: AppTest) -> None:
     own, store = trials(three), services.store()
     session = three.session_state["history"]

@@ -15,10 +15,12 @@ from analysis.importance.registry import score
 from analysis.measure.quality import evaluate
 from analysis.network import Network
 from analysis.pruning.plan import Plan, uniform_plan
+from analysis.pruning.plan_json import to_json
 from analysis.pruning.prune import prune
 from analysis.pruning.selection import select
 from analysis.recovery.keep import keep_here
 from analysis.recovery.recovered import Step, recovered_from
+from analysis.store import Store, StoreError
 from tests.pages.conftest import console, metric, texts
 from ui import services
 
@@ -93,3 +95,33 @@ def test_a_plan_whose_weights_are_gone_comes_back_as_it_was_pruned(open_page, tm
 def test_the_channel_page_says_that_it_looks_at_the_plan_as_pruned(open_page):
     app = open_with(open_page, "channel", recover()[0])
     assert "as it was pruned, with the weights as loaded" in texts(app)
+
+
+def test_a_plan_recovered_on_another_network_is_taken_as_it_was_pruned(open_page):
+    plan = recover()[0]
+    app = open_page("prune", NAME, history=HISTORY)
+    foreign = replace(plan, network="another-network")
+    app.file_uploader[0].set_value(("plan.json", to_json(foreign).encode(), "application/json")).run()
+    assert app.session_state["benches"][NAME].plan == plan.as_pruned
+    assert "another" in app.error[0].value
+    app.run()
+    assert not app.error, "it is said once"
+
+
+def test_what_cannot_be_kept_is_shown_and_said_until_it_can_be(open_page, monkeypatch):
+    def full(*given):
+        raise StoreError("The history at x cannot be used (disk full).")
+
+    app = open_page("prune", NAME)
+    with monkeypatch.context() as broken:
+        broken.setattr(Store, "put_plan", full)
+        broken.setattr(Store, "add_trial", full)
+        app.session_state["benches"][NAME].move(recover()[0].as_pruned)
+        app.run()
+        app.run()
+        assert "disk full" in app.sidebar.warning[0].value and not app.error
+        assert metric(app, "Accuracy")
+    app.run()
+    assert not app.sidebar.warning
+    kept = services.store().summaries(app.session_state["history"], NAME)
+    assert [trial.is_dense for trial in kept] == [True, False]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+import streamlit as st
 
 from analysis.errors import PrunescopeError
 from analysis.history import Label, Trial
@@ -54,6 +55,19 @@ def test_of_weights_that_are_gone_the_kept_numbers_are_shown():
     found = Reader(report_button.comparison_page("digits-mlp", both, 200))
     assert "Not measured again for this report: B." in found.text
     assert found.row("Cost", "MACs")[2] == found.row("Cost", "MACs")[3]
+
+
+def test_a_report_that_cannot_be_made_is_a_page_that_says_why(monkeypatch):
+    given = []
+    monkeypatch.setattr(st, "download_button", lambda label, make, *_, **__: given.append(make))
+
+    def fails():
+        raise PrunescopeError("The weights of <b>1</b> are gone. Recover again.")
+
+    report_button._button(fails, "digits-mlp", "key")
+    found = Reader(given[0]())
+    assert "The weights of <b>1</b> are gone. Recover again." in found.said, "as text"
+    assert "digits-mlp" in found.text
 
 
 def test_a_comparison_of_the_dense_network_with_a_trial():

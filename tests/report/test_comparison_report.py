@@ -100,7 +100,8 @@ def test_only_costs_that_some_trial_changes_are_drawn():
     assert 'aria-label="Accuracy against nonzero connections"' in page and "against MACs" not in page
     assert "against MACs" in comparison_report(subject("digits-cnn"), three())
     dense = Reported(Plan("digits-cnn", "l1"), subject("digits-cnn").dense)
-    assert "None of these plans removes anything" in read(trials=[dense, dense]).text
+    said = "None of these plans changes nonzero connections or MACs."
+    assert said in read(trials=[dense, dense]).text and said not in Reader(page).text
 
 
 def test_kept_numbers_stand_beside_measured_ones_and_are_not_paired():
@@ -113,6 +114,19 @@ def test_kept_numbers_stand_beside_measured_ones_and_are_not_paired():
     assert found.table("Quality") == read().table("Quality")
     found = read(trials=[kept, first])
     assert "Against one another" not in found.tables
+
+
+def test_kept_numbers_of_other_layers_and_metrics_are_unknown_there():
+    first, second, _ = three()
+    kept = second.numbers.numbers()
+    cost = replace(kept.cost, layer_nonzero={"old": 5})
+    values = {key: value for key, value in kept.quality.items() if key != "accuracy"}
+    other = replace(second, numbers=replace(kept, cost=cost, quality=values))
+    found = read(trials=[first, other])
+    assert [row[3] for row in found.table("Layers")[1:]] == ["unknown"] * 4
+    assert found.row("Quality", "Accuracy")[3] == "–"
+    assert {tip[:3] for tip in found.tips if "connections" in tip or "MACs" in tip} == {"A, "}
+    assert "The kept numbers of these plans lack" in read(trials=[other, other]).text
 
 
 def test_names_from_strangers_are_text_and_nothing_else():

@@ -224,6 +224,40 @@ def test_kept_numbers_are_shown_without_what_only_answers_tell():
     assert found.table("Quality") == read("digits-cnn").table("Quality")
 
 
+def test_kept_numbers_of_other_layers_and_metrics_are_unknown_there():
+    """As a version kept them that read the same file into other layers, and had other metrics."""
+    kept = trial("digits-cnn").numbers.numbers()
+    nonzero, macs = (
+        {f"old.{name}" if name == "conv2" else name: value for name, value in counts.items()}
+        for counts in (kept.cost.layer_nonzero, kept.cost.layer_macs)
+    )
+    cost = replace(kept.cost, layer_nonzero=nonzero, layer_macs=macs)
+    values, changes = (
+        {key: value for key, value in found.items() if key != "loss"} for found in (kept.quality, kept.change)
+    )
+    found, whole = (
+        read("digits-cnn", numbers=n)
+        for n in (replace(kept, cost=cost, quality=values, change=changes), kept)
+    )
+    row = found.row("Layers", "conv2")
+    assert [row[i] for i in (2, 3, 5, 6)] == ["unknown"] * 4
+    assert "1 of these layers is unknown" in found.text and "is unknown" not in whole.text
+    assert found.row("Layers", "conv1") == whole.row("Layers", "conv1")
+    assert (found.drawn.count("conv1"), found.drawn.count("conv2")) == (2, 0)
+    assert found.row("Quality", "Loss")[2:] == ["–", "–"]
+    renamed = {"old": 1}
+    none = read(
+        "digits-cnn", numbers=replace(kept, cost=replace(cost, layer_nonzero=renamed, layer_macs=renamed))
+    )
+    assert "conv1" not in none.drawn and none.row("Layers", "conv1")[2] == "unknown"
+
+
+def test_numbers_that_were_not_measured_again_may_be_of_other_versions():
+    said = "What was not measured again may be of other versions."
+    assert said in read("digits-cnn", numbers=trial("digits-cnn").numbers.numbers()).text
+    assert said not in read("digits-cnn").text
+
+
 def test_recovery_is_told_step_by_step():
     plan = replace(trial("digits-cnn").plan, recovered="a" * 64)
     steps = (Step("recalibration", {}, 0.25), Step("fine-tuning", {"learning_rate": 0.01, "epochs": 3}, 12.0))
@@ -286,6 +320,9 @@ def test_the_head_and_the_lineage_name_the_trials():
     assert rows[0][0].startswith("start") and rows[0][1] == "1970-01-01 00:00 UTC" and rows[0][3] == "–"
     assert rows[1][0] == "channel cuts by L1 magnitude, recovered" and rows[1][3].startswith("-5.0 points")
     assert rows[1][5] == "123,456"
+    picked = replace(last, criterion="")
+    found = Reader(trial_report(subject("digits-cnn"), one, [first, picked]))
+    assert found.table("How it came about")[2][0] == "channels picked by hand, recovered"
 
 
 def test_the_conditions_say_what_on_and_when():

@@ -47,7 +47,8 @@ def main(work: str, rounds: int, seed: int, urls: Sequence[str]) -> int:
                 print(lines.readline(), end="", flush=True)
             time.sleep(draw.uniform(0, _WRITING if work == "write" else 1.2 * opening))
             os.kill(child, signal.SIGKILL)
-            print(lines.read(), end="", flush=True)
+            rest = lines.read()
+            print(rest, end="" if rest.endswith("\n") else "\n", flush=True)  # a line may have been cut short
         os.waitpid(child, 0)
     return 0
 

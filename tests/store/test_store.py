@@ -13,7 +13,7 @@ from analysis.datasets import Split
 from analysis.history import Label, Trial
 from analysis.measure import measure
 from analysis.measure.quality import Interval
-from analysis.pruning.plan import uniform_plan
+from analysis.pruning.plan import repick, uniform_plan
 from analysis.pruning.prune import prune
 from analysis.sensitivity import Sensitivity
 from analysis.store import Store, StoreError, subject
@@ -89,6 +89,17 @@ def test_a_summary_says_what_the_trial_holds(store, some):
         assert (summary.granularity, summary.criterion) == ("channel", "l1")
 
 
+def test_a_plan_without_cuts_ranks_nothing_and_is_listed_without_a_criterion(store, net, some):
+    plan = some[0].plan
+    picked = repick(plan, net, next(g.name for g in net.groups if g.is_prunable), 0, True)
+    for trial in (some[0], replace(some[1], plan=picked)):
+        store.add_trial("me", 40, trial)
+    assert [(t.criterion, t.granularity) for t in store.summaries("me", plan.network)] == [
+        ("", ""),
+        ("", "channel"),
+    ]
+
+
 def test_a_number_that_is_unknown_stays_unknown(store, some):
     unknown = replace(some[1].measurement, quality={"r2": Interval(math.nan, math.nan, math.nan)})
     store.add_trial("me", 40, Trial(some[1].plan, unknown, None))
@@ -111,12 +122,14 @@ def test_a_list_that_was_read_before_shows_what_others_did_since(store, url, som
 
 def test_labels_are_kept_and_are_their_own_sessions(store, url, some):
     number = store.add_trial("me", 40, some[1])
-    label = Label("the best; DROP TABLE", "ünder\n2 ms", True, ("edge", "a, b"))
+    label = Label("the best; DROP TABLE", "ünder\n2 ms", True, ("edge", "a, b", "n\0l"))
     store.put_label("you", number, Label("stolen"))
     assert store.summaries("me", some[1].plan.network)[0].label == Label()
     store.put_label("me", number, label)
     store.add_trial("me", 40, some[1])
     assert Store(url).summaries("me", some[1].plan.network)[0].label == label
+    store.put_label("me", number, Label("a\0b"))
+    assert store.summaries("me", some[1].plan.network)[0].label == Label("ab")
 
 
 def test_sessions_networks_and_example_counts_are_apart(store, some):
@@ -153,6 +166,13 @@ def test_points_are_shared_by_all_on_the_same_weights_data_and_criterion(store, 
         store.add_sensitivity(about, point)
     again = subject(load(randomise(ConvNet()), (2, 5, 5)), split((2, 5, 5), 4, 40), "l1", "channel")
     assert store.sensitivities(again) == [better, other]
+
+
+def test_a_point_whose_quality_is_unknown_stays_unknown(store, net):
+    about = subject(net, split((2, 5, 5), 4, 40), "l1", "channel")
+    store.add_sensitivity(about, Sensitivity("conv1", 0.5, Interval(math.nan, math.nan, math.nan), 40))
+    (found,) = store.sensitivities(about)
+    assert math.isnan(found.quality.value) and math.isnan(found.quality.low)
 
 
 def test_anything_else_is_another_subject(net):

@@ -16,6 +16,7 @@ from analysis.errors import ExportError
 from analysis.export import folder
 from analysis.export.folder import ExportsError, exports_here
 from analysis.export.registry import FORMATS
+from analysis.export.unfinished import UnfinishedError
 from analysis.network import Network
 from analysis.pruning.plan import Plan, uniform_plan
 from analysis.recovery.keep import keep_here
@@ -101,6 +102,15 @@ def test_files_that_answer_otherwise_are_not_kept(given, monkeypatch, tmp_path):
     (part,) = map(from_data, parts_of(given, "pt2"))
     assert part.reason and not part.exported
     assert not (tmp_path / "exports").exists()
+
+
+def test_a_full_disk_is_no_finding(given, monkeypatch):
+    def full(shipment):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setitem(FORMATS, "onnx", replace(FORMATS["onnx"], write=full))
+    with pytest.raises(UnfinishedError, match="No space left on device"):
+        parts_of(given, "onnx")
 
 
 def test_a_folder_that_cannot_be_written_is_no_refusal_of_a_format(given, monkeypatch, tmp_path):

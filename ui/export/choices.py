@@ -48,7 +48,7 @@ def cards(now: Measurement, dense: Measurement) -> None:
     columns = st.columns(1 + len(figures))
     columns[0].metric(
         metric.label, theme.number(now.headline.value, metric), border=True, height="stretch",
-        help=f"95% interval {theme.interval(now.headline, metric)}, on {now.evaluation.split.origin}.",
+        help=theme.plain(f"95% interval {theme.interval(now.headline, metric)}, on {now.evaluation.split.origin}."),
         **(theme.delta_look(now.change[metric.key], metric) if now.change else {}),
     )  # fmt: skip
     for column, (label, text, value, whole) in zip(columns[1:], figures, strict=True):

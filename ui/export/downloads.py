@@ -16,7 +16,13 @@ from analysis.units.export import Export
 
 
 def one(plan: Plan, export: Export) -> None:
-    """A button for a format: its file as it is, or its files as an archive. It is read when it is asked for."""
+    """A button for a format: its file as it is, or its files as an archive. It is read when it is asked for.
+
+    The browser is not told why a download fails, so files that are not here any more get no button.
+    """
+    if not exports_here().offer(export.exported):
+        st.caption("Not kept any more. Reload the page to make it again.")
+        return
     if len(export.files) == 1:
         suffix = PurePath(next(iter(export.files))).suffix
         name, data = f"{_stem(plan)}{suffix}", partial(_only_file, export.exported)

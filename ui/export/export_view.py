@@ -72,7 +72,8 @@ def _table(plan: Plan, made: Sequence[Export], now: Measurement) -> None:
     screen = theme.number(now.headline.value, metric)
     st.caption(
         "Sizes are those of the files. The difference is the largest of any output from the network's own; allowed is "
-        f"that share of the largest output, or of 1. {metric.label} on the screen: {screen}."
+        f"that share of the largest output, or of 1. {metric.label} on the screen: {screen}. "
+        "Files stay for an hour at least; if a download fails later, reload the page and make them again."
     )
 
 

@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 
 from analysis.export.bundle import notes
-from analysis.export.checked import Checked
-from analysis.export.folder import exports_here
 from analysis.export.shipment import Shipment
 from analysis.pruning.plan import Plan
 from analysis.recovery.keep import keep_here
@@ -23,7 +21,7 @@ def papers(plan: Plan, made: Sequence[Export]) -> Mapping[str, bytes]:
     key = (plan, workspace.image_count(), tuple(export.exported for export in made))
     found = workspace.kept_result(_PAPERS, key)
     if found is None:
-        found = notes(_shipment(plan), list(map(_checked, made)), date.today())
+        found = notes(_shipment(plan), made, date.today())
         workspace.keep_result(_PAPERS, key, found)
     return found
 
@@ -41,8 +39,3 @@ def _shipment(plan: Plan) -> Shipment:
         dense_numbers=workspace.measured(dense).numbers(),
         numbers=workspace.measured(plan).numbers(),
     )
-
-
-def _checked(export: Export) -> Checked:
-    files = exports_here().get(export.exported)
-    return Checked(export.name, files, export.difference, export.quality, export.examples)

@@ -11,7 +11,7 @@ import streamlit as st
 from analysis.errors import PrunescopeError
 from analysis.history import Summary, Trial, pareto_front
 from analysis.history.differences import plan_differences
-from analysis.measure.quality import Interval, change
+from analysis.measure.quality import Interval, headline_change
 from ui import computed, figures, plans, report_button, theme, workspace
 from ui.history import choosing, compare_figures, difference_table, measure_table, words
 from ui.history.compare_figures import MOST, Spot
@@ -150,7 +150,6 @@ def _paired(sides: Sequence[Side]) -> None:
 
 def _differences(sides: Sequence[Side], images: int) -> dict[str, Interval | str]:
     """By letter the paired change of the headline against the first trial, or why there is none."""
-    key = workspace.opened().dataset.task.headline.key
     measured, refused = {}, {}
     for side in sides:
         try:
@@ -161,7 +160,7 @@ def _differences(sides: Sequence[Side], images: int) -> dict[str, Interval | str
     found: dict[str, Interval | str] = {}
     for side in sides[1:]:
         reason = refused.get(side.letter) or refused.get(first)
-        found[side.letter] = reason or change(measured[side.letter], measured[first])[key]
+        found[side.letter] = reason or headline_change(measured[side.letter], measured[first])
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 from collections.abc import Sequence
 
@@ -17,6 +18,7 @@ from ui.recover import taking
 
 _MOST_CHARACTERS = {"name": 80, "note": 2000}
 _MOST_TAGS, _TAG_CHARACTERS = 12, 40
+_LABEL = "label shown"  # the result that remembers what the form showed
 _MOST_STEPS = 60  # of the way to a trial that one chart shows
 
 
@@ -74,6 +76,7 @@ def _measures(chosen: Summary, numbers: Numbers) -> None:
     """The numbers as they were measured then, the change against the dense network, all metrics on demand."""
     metrics = {metric.key: metric for metric in workspace.opened().dataset.task.metrics}
     headline = workspace.opened().dataset.task.headline
+    threads = f"{numbers.latency.threads} thread{'s' if numbers.latency.threads > 1 else ''}"
     interval = f"95% interval {theme.interval(chosen.headline, headline)}"
     cards = [
         (headline.label, theme.number(chosen.headline.value, headline), interval),
@@ -82,7 +85,7 @@ def _measures(chosen: Summary, numbers: Numbers) -> None:
         ("MACs", theme.count(chosen.macs), None),
         ("Bytes as saved", theme.bytes_text(chosen.saved), None),
         ("Bytes, best lossless", theme.bytes_text(chosen.best), f"As {numbers.size.best_encoding}."),
-        ("Latency", f"{chosen.latency:.2f} ms", f"Batch {numbers.latency.batch}, {numbers.latency.threads} thread."),
+        ("Latency", f"{chosen.latency:.2f} ms", f"Batch {numbers.latency.batch}, {threads}."),
         ("Latency, of dense", f"{chosen.latency / chosen.dense_latency:.0%}", "Both timed in the same moments."),
     ]  # fmt: skip
     places = itertools.chain.from_iterable(st.columns(2) for _ in itertools.count())
@@ -112,7 +115,15 @@ def _measures(chosen: Summary, numbers: Numbers) -> None:
 
 def _label_form(chosen: Summary, tags: Sequence[str]) -> None:
     """What somebody says of the trial; kept when it is saved."""
-    label, key = chosen.label, f"history:label:{chosen.id}"
+    label = chosen.label
+    if workspace.kept_result(_LABEL, chosen.id) not in (None, label):
+        st.info(
+            "Its label was changed in another window since it was last shown here. Below is what it says now; what was typed "
+            "here and not saved is gone."
+        )
+    workspace.keep_result(_LABEL, chosen.id, label)
+    # Drawn anew when the label changes elsewhere: else the fields, and with the next Save the trial, said what it was.
+    key = f"history:label:{chosen.id}:{hashlib.sha256(repr(label).encode()).hexdigest()}"
     with st.form(key, border=False):
         name = st.text_input("Name", label.name, max_chars=_MOST_CHARACTERS["name"], key=f"{key}:name")
         star = st.toggle("Star", label.star, key=f"{key}:star")
@@ -125,10 +136,19 @@ def _label_form(chosen: Summary, tags: Sequence[str]) -> None:
             placeholder="Why it was tried, what it showed",
         )  # fmt: skip
         if st.form_submit_button("Save"):
-            cleaned = [tag.strip()[:_TAG_CHARACTERS].strip() for tag in given]
-            fresh = Label(name.strip(), note.strip(), star, tuple(dict.fromkeys(filter(None, cleaned))))
+            cleaned = [_cut(tag, _TAG_CHARACTERS) for tag in given]
+            fresh = Label(
+                _cut(name, _MOST_CHARACTERS["name"]), _cut(note, _MOST_CHARACTERS["note"]), star,
+                tuple(dict.fromkeys(filter(None, cleaned))),
+            )  # fmt: skip
             workspace.label_trial(chosen.id, fresh)
+            workspace.keep_result(_LABEL, chosen.id, None)
             st.rerun()
+
+
+def _cut(text: str, most: int) -> str:
+    """At most so many characters of a text, without space around: the browser's own limit binds nobody."""
+    return text.strip()[:most].strip()
 
 
 def _how_it_came(chosen: Summary, trial: Trial, way: Sequence[Summary]) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from zoneinfo import ZoneInfo
+from datetime import UTC, datetime, tzinfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import streamlit as st
 
@@ -11,6 +11,7 @@ from analysis.history import Summary
 from analysis.importance import CRITERIA
 from ui import workspace
 
+BY_HAND = "picked by hand"
 _REMOVES = {"channel": "channels", "weight": "weights", "mixed": "channels and weights"}
 
 
@@ -21,7 +22,8 @@ def title(trial: Summary) -> str:
     if trial.is_dense:
         return "dense network"
     connections = sum(layer.connections for layer in workspace.network().layers)
-    words = f"{removes(trial)} by {criterion(trial)}, {trial.nonzero_connections / connections:.0%} left"
+    how = f"by {criterion(trial)}" if trial.criterion else BY_HAND
+    words = f"{removes(trial)} {how}, {trial.nonzero_connections / connections:.0%} left"
     return words + (", recovered" if trial.is_recovered else "")
 
 
@@ -31,14 +33,22 @@ def removes(trial: Summary) -> str:
 
 
 def criterion(trial: Summary) -> str:
-    """The label of a trial's criterion, or its name if this version does not know it; empty for the dense network."""
+    """The label of a trial's criterion, or its name if this version does not know it; empty for the dense network.
+
+    A plan without cuts ranks nothing: its channels were picked by hand.
+    """
     if trial.is_dense:
         return ""
+    if not trial.criterion:
+        return BY_HAND
     known = CRITERIA.get(trial.criterion)
     return known.label if known else trial.criterion
 
 
 def when(seconds: float) -> str:
     """A moment, in the reader's time zone: 2026-03-01 14:05."""
-    zone = st.context.timezone
-    return datetime.fromtimestamp(seconds, ZoneInfo(zone) if zone else UTC).strftime("%Y-%m-%d %H:%M")
+    try:
+        zone: tzinfo = ZoneInfo(st.context.timezone or "UTC")
+    except (OSError, ValueError, ZoneInfoNotFoundError):  # whatever the browser says
+        zone = UTC
+    return datetime.fromtimestamp(seconds, zone).strftime("%Y-%m-%d %H:%M")

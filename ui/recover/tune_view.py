@@ -63,7 +63,7 @@ def _draw(study: studies.Study, choices: Choices, parts: Sequence[Message]) -> N
         with st.container(horizontal=True, vertical_alignment="center"):
             taking.use_button(
                 taking.recovered(choices.base, curves.kept),
-                f"tune:use:{curves.kept}",
+                "tune:best",  # the same while better ones come: a click must not miss because one just came
                 label="Use the best so far",
             )
             st.caption(f"Weights of epoch {curves.kept_epoch} are kept, also if you cancel.")

@@ -1,14 +1,12 @@
 """What lists show of a trial, labels, and one trial a plan: ten thousand trials are listed without reading their plans."""
 
+import hashlib
 import json
 import logging
+from typing import Any
 
 import sqlalchemy as sa
 from alembic import op
-
-from analysis.errors import PrunescopeError
-from analysis.pruning.plan_json import from_json
-from analysis.store.rows import numbers_from_json, summary_columns
 
 revision = "0002"
 down_revision = "0001"
@@ -34,7 +32,6 @@ _COLUMNS = (
     sa.Column("star", sa.Boolean),
     sa.Column("tags", sa.Text),
 )
-_NAMES = {column.name for column in _COLUMNS}
 _log = logging.getLogger("prunescope")
 
 
@@ -47,28 +44,54 @@ def upgrade() -> None:
 
 
 def _fill(connection: sa.Connection) -> None:
-    """Read the new columns off the old ones. What is damaged or doubled goes: nothing could show it."""
+    """Read the new columns off the old ones. What cannot be read stays as it is, out of the lists; of doubles the first stays."""
     trials = sa.Table("trials", sa.MetaData(), autoload_with=connection)
     seen = set()
     for row in connection.execute(sa.select(trials).order_by(trials.c.id)).all():
-        try:
-            parent = from_json(row.parent) if row.parent else None
-            found = summary_columns(from_json(row.plan or ""), parent, numbers_from_json(row.numbers or ""))
-        except PrunescopeError as error:
-            _log.warning("trial %s of the history is damaged and dropped: %s", row.id, error)
-            found = None
         mine = trials.c.id == row.id
-        place = (row.session, row.network, row.images, found["key"] if found else "")
-        if found is None or place in seen:
+        try:
+            values = _columns(row)
+        except Exception as error:  # whatever a damaged row may do
+            _log.warning(
+                "trial %s of the history cannot be read: %s: %s", row.id, type(error).__name__, error
+            )
+            continue
+        place = (row.session, row.network, row.images, values["key"])
+        if place in seen:
             connection.execute(sa.delete(trials).where(mine))
             continue
         seen.add(place)
-        values = {name: value for name, value in found.items() if name in _NAMES}  # later versions know more
-        values |= {
-            "name": "",
-            "note": "",
-            "star": False,
-            "tags": json.dumps([]),
-            "changed_at": row.measured_at,
-        }
         connection.execute(sa.update(trials).where(mine).values(**values))
+
+
+def _columns(row: Any) -> dict[str, Any]:
+    """The new columns, from texts as they were then: later versions read and write others, this does not change."""
+    plan, numbers = json.loads(row.plan), json.loads(row.numbers)
+    removes = {cut["granularity"] for cut in plan["cuts"]}
+    removes |= {"channel" for pick in plan.get("picks", ()) if pick["removed"]}
+    found = {
+        "key": _key(plan),
+        "parent_key": _key(json.loads(row.parent)) if row.parent else "",
+        "criterion": plan["criterion"] if plan["cuts"] else "",
+        "granularity": "mixed" if len(removes) > 1 else next(iter(removes), ""),
+        "is_recovered": bool(plan.get("recovered")),
+        "latency": numbers["latency"]["median"],
+        "dense_latency": numbers["dense_latency"]["median"],
+        "layers": json.dumps(list(numbers["cost"]["layer_nonzero"].values())),
+        "changed_at": row.measured_at,
+        "name": "",
+        "note": "",
+        "star": False,
+        "tags": "[]",
+        **{count: numbers["cost"][count] for count in ("parameters", "nonzero_connections", "macs")},
+        **{count: numbers["size"][count] for count in ("saved", "best")},
+    }
+    for name, intervals in (("headline", numbers["quality"]), ("change", numbers["change"])):
+        first = next(iter(intervals.values()), None) if name == "change" else next(iter(intervals.values()))
+        found |= {f"{name}_{part}": first[part] if first else None for part in ("value", "low", "high")}
+    return found
+
+
+def _key(plan: dict[str, Any]) -> str:
+    content = {name: value for name, value in plan.items() if value and name != "schema"}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
