@@ -6,7 +6,6 @@ from pathlib import Path
 
 import sample_models
 from analysis import from_code, sources
-from analysis.commands import main
 from analysis.errors import NetworkError
 from analysis.sources import Opened
 
@@ -38,4 +37,6 @@ def open_here(name: str) -> Opened:
 
 
 if __name__ == "__main__":
+    from analysis.commands import main  # workers take the networks from here, and need no command
+
     raise SystemExit(main(open_source))

@@ -233,3 +233,8 @@ def find_criterion(name: str) -> Criterion:
     if name not in CRITERIA:
         raise CriterionError(f"There is no criterion {name!r}. Known: {', '.join(CRITERIA)}.")
     return CRITERIA[name]
+
+
+def criterion_label(name: str) -> str:
+    """A criterion's name for people; the name itself of one that is not known here."""
+    return CRITERIA[name].label if name in CRITERIA else name

@@ -17,17 +17,20 @@ MAX_BYTES = 4_000_000
 
 def to_json(plan: Plan) -> str:
     """The plan as JSON text, with its schema version."""
-    cuts = [{"target": cut.target, "granularity": cut.granularity, "ratio": cut.ratio} for cut in plan.cuts]
-    picks = [{"target": pick.target, "channel": pick.channel, "removed": pick.removed} for pick in plan.picks]
-    content = {"schema": SCHEMA, "network": plan.network, "criterion": plan.criterion}
-    content |= {"cuts": cuts, "picks": picks, "recovered": plan.recovered}
-    return json.dumps(content, indent=2) + "\n"
+    return json.dumps(_content(plan), indent=2) + "\n"
 
 
 def key_of(plan: Plan) -> str:
     """A digest that tells a plan from all others; what later schemas add, and a plan does not use, does not change it."""
-    content = {name: value for name, value in json.loads(to_json(plan)).items() if value and name != "schema"}
+    content = {name: value for name, value in _content(plan).items() if value and name != "schema"}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _content(plan: Plan) -> dict[str, Any]:
+    cuts = [{"target": cut.target, "granularity": cut.granularity, "ratio": cut.ratio} for cut in plan.cuts]
+    picks = [{"target": pick.target, "channel": pick.channel, "removed": pick.removed} for pick in plan.picks]
+    content: dict[str, Any] = {"schema": SCHEMA, "network": plan.network, "criterion": plan.criterion}
+    return content | {"cuts": cuts, "picks": picks, "recovered": plan.recovered}
 
 
 def from_json(text: str | bytes) -> Plan:

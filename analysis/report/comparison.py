@@ -11,13 +11,14 @@ from markupsafe import Markup
 
 from analysis.errors import PlanError
 from analysis.history.differences import Difference, plan_differences
+from analysis.importance.registry import criterion_label
 from analysis.look import number
 from analysis.measure.measurement import Numbers
 from analysis.measure.quality import change, headline_change
 from analysis.report import figures, tables
 from analysis.report.cells import NOTHING, Cell, Table, change_cell, metric_cell
 from analysis.report.page import page
-from analysis.report.subject import Reported, Subject, criterion_label, plan_words
+from analysis.report.subject import Reported, Subject, plan_words
 from analysis.report.trial import check_trials, collapse_words
 
 LETTERS = ascii_uppercase

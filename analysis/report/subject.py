@@ -11,7 +11,7 @@ import torch
 
 from analysis.datasets import Dataset
 from analysis.history.trial import Label
-from analysis.importance.registry import CRITERIA
+from analysis.importance.registry import criterion_label
 from analysis.measure.measurement import Measurement, Numbers
 from analysis.measure.quality import Evaluation
 from analysis.pruning.plan import Plan
@@ -87,8 +87,3 @@ def plan_words(plan: Plan) -> str:
     what = f"{plan.granularity}s" if plan.granularity else "channels and weights"
     how = f"by {criterion_label(plan.criterion)}" if plan.cuts else "picked by hand"
     return f"{what} {how}{', recovered' if plan.recovered else ''}"
-
-
-def criterion_label(name: str) -> str:
-    """A criterion's name for people; the name itself of one that is not known here."""
-    return CRITERIA[name].label if name in CRITERIA else name

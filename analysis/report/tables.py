@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from analysis.forgetting.classes import ClassChange
 from analysis.history.trial import Summary
-from analysis.importance.registry import CRITERIA
+from analysis.importance.registry import CRITERIA, criterion_label
 from analysis.look import bytes_text
 from analysis.measure.measurement import Numbers
 from analysis.measure.quality import Interval
@@ -30,7 +30,7 @@ from analysis.report.cells import (
     share,
     value_cell,
 )
-from analysis.report.subject import Reported, Subject, criterion_label
+from analysis.report.subject import Reported, Subject
 from analysis.tasks import Metric
 
 COUNTS: tuple[tuple[str, str, Callable[[Numbers], int]], ...] = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from analysis.importance import CRITERIA
+from analysis.importance.registry import criterion_label
 from analysis.measure.cost import cost
 from analysis.measure.measurement import Numbers
 from analysis.pruning.plan import Plan
@@ -26,7 +26,7 @@ def plan_words(plan: Plan, numbers: Numbers | None = None, metric: Metric | None
             )
     if picked := by_hand_words(plan):
         parts.append(picked)
-    label = CRITERIA[plan.criterion].label if plan.criterion in CRITERIA else plan.criterion
+    label = criterion_label(plan.criterion)
     words = f"{' and '.join(parts) or 'nothing'} ({label})" + (", recovered" if plan.recovered else "")
     if numbers is None or metric is None:
         return words

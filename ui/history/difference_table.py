@@ -8,7 +8,7 @@ from typing import Any
 import streamlit as st
 
 from analysis.history.differences import Difference, plan_differences
-from analysis.importance import CRITERIA
+from analysis.importance.registry import criterion_label
 from analysis.pruning.plan import Pick, Plan, targets
 from ui import workspace
 
@@ -57,7 +57,7 @@ def _of_whole(aspect: str, name: str) -> str:
     """A criterion's label, or whether something was recovered; other weights are told apart by their digest."""
     if aspect == "recovery":
         return f"recovered ({name[:8]})" if name else "as pruned"
-    return (CRITERIA[name].label if name in CRITERIA else name) or "–"
+    return criterion_label(name) or "–"
 
 
 def _picks(picks: Sequence[Pick]) -> str:

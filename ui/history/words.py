@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import streamlit as st
 
 from analysis.history import Summary
-from analysis.importance import CRITERIA
+from analysis.importance.registry import criterion_label
 from ui import workspace
 
 BY_HAND = "picked by hand"
@@ -41,8 +41,7 @@ def criterion(trial: Summary) -> str:
         return ""
     if not trial.criterion:
         return BY_HAND
-    known = CRITERIA.get(trial.criterion)
-    return known.label if known else trial.criterion
+    return criterion_label(trial.criterion)
 
 
 def when(seconds: float) -> str:
