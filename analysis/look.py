@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,6 +11,7 @@ from analysis.measure.quality import Interval
 from analysis.tasks import Metric
 
 _SMALLEST = 1e-6  # below it a value is rounding
+_PICKS = 20  # channels that are listed one by one
 
 
 @dataclass(frozen=True)
@@ -133,6 +135,17 @@ def duration(seconds: float) -> str:
     if seconds < 1:
         return "less than a second"
     return f"about {seconds:.0f} s" if seconds < 90 else f"about {seconds / 60:.0f} minutes"
+
+
+def threads(number: int) -> str:
+    """How many threads: 1 thread, 4 threads."""
+    return "1 thread" if number == 1 else f"{number} threads"
+
+
+def channel_list(numbers: Sequence[int]) -> str:
+    """Channels in a list; of many the first."""
+    more = f" and {len(numbers) - _PICKS:,} more" if len(numbers) > _PICKS else ""
+    return ", ".join(map(str, numbers[:_PICKS])) + more
 
 
 def is_nothing(text: str) -> bool:

@@ -5,7 +5,17 @@ import streamlit as st
 from analysis.errors import PrunescopeError
 from analysis.importance import CRITERIA
 from analysis.pruning.plan_json import to_json
-from ui import frame, live_console, moves, prune_controls, prune_results, report_button, theme, workspace
+from ui import (
+    frame,
+    keeping,
+    live_console,
+    moves,
+    prune_controls,
+    prune_results,
+    report_button,
+    theme,
+    workspace,
+)
 from ui.bench import dense_plan
 from ui.recover import taking
 
@@ -26,7 +36,7 @@ workspace.run_with_progress(
 if not moves.carry_over():
     st.rerun()
 with st.spinner("Measuring the dense network…"):
-    dense = workspace.measured(dense_plan(network.name))
+    dense = keeping.measured(dense_plan(network.name))
 prune_controls.sensitivity()
 if state.plan.recovered:
     st.info(
@@ -37,7 +47,7 @@ live_console.draw()
 
 with st.spinner("Measuring…"):
     try:
-        now = workspace.measured(state.plan)
+        now = keeping.measured(state.plan)
     except PrunescopeError as error:
         st.error(theme.plain(f"{error} Undo brings the last plan back."))
         st.stop()

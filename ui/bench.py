@@ -81,3 +81,8 @@ def by_hand_words(plan: Plan) -> str:
 def dense_plan(network: str) -> Plan:
     """The plan that removes nothing."""
     return Plan(network, "l1")
+
+
+def canonical(plan: Plan) -> Plan:
+    """There is one dense network, whatever the criterion in hand."""
+    return dense_plan(plan.network) if plan.is_dense else plan

@@ -6,7 +6,7 @@ import streamlit as st
 
 from analysis.measure import Measurement
 from analysis.recovery.pruned import LEAST
-from ui import frame, plans, theme, workspace
+from ui import frame, keeping, plans, theme, workspace
 
 _RATIO = 0.3  # of every group, for those who come without a plan
 
@@ -51,7 +51,7 @@ def header(title: str, sentence: str) -> tuple[Measurement, Measurement]:
     frame.heading(title, sentence)
     needs_plan("there is nothing to compare")
     with st.spinner("Measuring both networks…"):
-        before, after = workspace.dense(), workspace.measured(workspace.bench().plan)
+        before, after = workspace.dense(), keeping.measured(workspace.bench().plan)
     cards(before, after)
     return before, after
 

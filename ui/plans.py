@@ -13,7 +13,7 @@ from analysis.pruning.plan import Plan, recut, repick, rounded, targets
 from analysis.pruning.plan_json import from_json
 from analysis.pruning.selection import by_hand, ranking, select, target_scores
 from analysis.sources import stem_of
-from ui import computed, theme, workspace
+from ui import computed, keeping, theme, workspace
 from ui.bench import Bench
 
 
@@ -81,7 +81,16 @@ def console_button(plan: Plan, key: str) -> None:
 def bring_back(number: int) -> bool:
     """Put the plan of a kept trial in force; False, with a notice, if it cannot be."""
     try:
-        plan = workspace.with_kept_weights(workspace.trial(number).plan)
+        plan = workspace.with_kept_weights(keeping.trial(number).plan)
+    except PrunescopeError as error:
+        workspace.notice(str(error))
+        return False
+    return put_in_force(plan)
+
+
+def put_in_force(plan: Plan) -> bool:
+    """Put a plan in force; False, with a notice, if the chosen network cannot carry it out."""
+    try:
         workspace.check_fits(plan)
     except PrunescopeError as error:
         workspace.notice(str(error))

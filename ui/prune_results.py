@@ -17,7 +17,7 @@ from analysis.measure.measurement import Numbers
 from analysis.measure.quality import per_class
 from analysis.sensitivity import Point, quality_against_ratio
 from analysis.tasks import Metric
-from ui import computed, figures, library, metric_table, plans, theme, workspace
+from ui import computed, figures, keeping, library, metric_table, plans, theme, workspace
 from ui.bench import Bench
 from ui.forgotten import forgotten_figures
 from ui.theme import Palette
@@ -90,7 +90,7 @@ def metric_cards(now: Measurement, dense: Measurement) -> None:
         + f", on {now.evaluation.split.origin}. Best lossless encoding: {now.size.best_encoding}"
         + ("" if is_dense else f" (dense: {dense.size.best_encoding})")
         + f". Latency: middle half {now.latency.low:.2f} to {now.latency.high:.2f} ms, batch "
-        f"{now.latency.batch}, {now.latency.threads} thread, {now.latency.runs} runs"
+        f"{now.latency.batch}, {theme.threads(now.latency.threads)}, {now.latency.runs} runs"
         + ("." if is_dense else f"; dense {now.dense_latency.median:.2f} ms in the same moments.")
     )
     with st.expander("All metrics"):
@@ -99,7 +99,7 @@ def metric_cards(now: Measurement, dense: Measurement) -> None:
 
 def trade_off(palette: Palette) -> None:
     """The plans tried, quality against a cost of choice; a click brings a plan back."""
-    every, current = workspace.summaries(), workspace.current_key()
+    every, current = keeping.summaries(), keeping.current_key()
     metric = workspace.opened().dataset.task.headline
     with st.container(border=True):
         head = st.columns([3, 3], vertical_alignment="center")

@@ -15,7 +15,7 @@ from analysis.pruning.plan import Plan
 from analysis.recovery.keep import keep_here
 from analysis.recovery.recovered import Step
 from analysis.report import Reported, Subject, comparison_report, refusal_page, trial_report
-from ui import computed, library, services, workspace
+from ui import computed, keeping, library, services, workspace
 from ui.bench import dense_plan
 
 _HELP = (
@@ -28,7 +28,7 @@ def draw_in_force(*, key: str) -> None:
     plan, images, own, history = (
         workspace.bench().plan,
         workspace.image_count(),
-        workspace.current_key(),
+        keeping.current_key(),
         workspace.history(),
     )
 

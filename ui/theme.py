@@ -20,6 +20,7 @@ from analysis.look import (
     is_nothing,
     number,
     saving,
+    threads,
     verdict,
 )
 from analysis.measure.quality import Interval
@@ -40,6 +41,7 @@ __all__ = [
     "palette",
     "plain",
     "saving_look",
+    "threads",
     "verdict",
 ]
 

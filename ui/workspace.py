@@ -13,7 +13,6 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 from analysis.errors import PrunescopeError
 from analysis.explain.attribution import Attribution
 from analysis.explain.question import Question
-from analysis.history import Label, Summary, Trial
 from analysis.history.tree import lineage
 from analysis.importance import Scores
 from analysis.importance.registry import find_criterion
@@ -25,7 +24,7 @@ from analysis.recovery.keep import keep_here
 from analysis.sources import Opened
 from analysis.store import StoreError
 from ui import computed, library, services, theme
-from ui.bench import Bench, dense_plan
+from ui.bench import Bench, canonical, dense_plan
 from ui.computed import Progress, silent
 from ui.navigation import enter
 from ui.ways import WAYS
@@ -152,11 +151,11 @@ def note_presence() -> None:
 def remember_plan() -> None:
     """Keep the plan in force for a refreshed page."""
     state = bench()
-    if state.plan != state.kept_plan and _is_kept(lambda: services.store().put_plan(history(), state.plan)):
+    if state.plan != state.kept_plan and is_kept(lambda: services.store().put_plan(history(), state.plan)):
         state.kept_plan = state.plan
 
 
-def _is_kept(write: Callable[[], object]) -> bool:
+def is_kept(write: Callable[[], object]) -> bool:
     """False, with a word for the sidebar, if the store cannot be written: what was measured is shown all the same."""
     try:
         write()
@@ -190,54 +189,6 @@ def removes_nothing() -> bool:
     return not any(bool(mask.any()) for mask in computed.removed(bench().plan).values())
 
 
-def measured(plan: Plan) -> Measurement:
-    """The measurement of a plan on the chosen examples; kept as a trial of this session."""
-    plan = _canonical(plan)
-    state, images = bench(), image_count()
-    measurement = computed.measurement(plan, images)
-    place = (key_of(plan), images)
-    if place not in state.tried:
-        trial = Trial(plan, measurement.numbers(), _parent(plan))
-        if _is_kept(lambda: services.store().add_trial(history(), images, trial)):
-            state.tried.add(place)
-    return measurement
-
-
-def _parent(plan: Plan) -> Plan | None:
-    """The trial that a plan grew from: the last one before it that was measured, or else the dense network."""
-    state, images = bench(), image_count()
-    before = (_canonical(earlier) for earlier in reversed(state.done))
-    found = next((p for p in before if p != plan and (key_of(p), images) in state.tried), None)
-    return found or (None if plan.is_dense else dense_plan(plan.network))
-
-
-def all_summaries() -> list[Summary]:
-    """The trials of this history and the chosen network, oldest first, whatever examples they were measured on."""
-    return services.store().summaries(history(), network_name())
-
-
-def summaries() -> list[Summary]:
-    """Those that were measured on the examples chosen now."""
-    return [trial for trial in all_summaries() if trial.images == image_count()]
-
-
-def trial(number: int) -> Trial:
-    """The trial of a summary's id, in full; PrunescopeError if it is damaged or gone."""
-    return services.store().trial(history(), number)[1]
-
-
-def trials(newest: int) -> list[Trial]:
-    """The newest trials that prune something and were measured on the examples chosen now, oldest first."""
-    some = [summary.id for summary in summaries() if not summary.is_dense][-newest:]
-    found = services.store().trials(history(), some)
-    return [found[number] for number in some]
-
-
-def label_trial(number: int, label: Label) -> None:
-    """Keep what somebody says of a trial."""
-    services.store().put_label(history(), number, label)
-
-
 def chosen_trials() -> tuple[int, ...]:
     """The ids of the trials that the History page is about."""
     return st.session_state.get(_TRIALS, {}).get(network_name(), ())
@@ -246,11 +197,6 @@ def chosen_trials() -> tuple[int, ...]:
 def choose_trials(numbers: Sequence[int]) -> None:
     """Let the History page be about these trials."""
     st.session_state.setdefault(_TRIALS, {})[network_name()] = tuple(numbers)
-
-
-def current_key() -> str:
-    """What tells the plan in force from all others, as a summary has it."""
-    return key_of(_canonical(bench().plan))
 
 
 def scores(criterion: str, progress: Progress = silent) -> Scores:
@@ -399,11 +345,6 @@ def with_kept_weights(plan: Plan) -> Plan:
     return plan.as_pruned
 
 
-def _canonical(plan: Plan) -> Plan:
-    """There is one dense network, whatever the criterion in hand."""
-    return dense_plan(plan.network) if plan.is_dense else plan
-
-
 def _restored(name: str) -> Bench:
     """A bench with the plan that the store keeps for this session; undo leads back the way that its trials came."""
     state, store = Bench(dense_plan(name)), services.store()
@@ -417,7 +358,7 @@ def _restored(name: str) -> Bench:
             state.move(plan)
             state.kept_plan = plan
             state.done.clear()
-            way = [trial.id for trial in lineage(known, key_of(_canonical(plan)))[:-1][-_UNDO_KEPT:]]
+            way = [trial.id for trial in lineage(known, key_of(canonical(plan)))[:-1][-_UNDO_KEPT:]]
             found = store.trials(history(), way)
             state.done = [found[number].plan for number in way]
     except PrunescopeError as error:

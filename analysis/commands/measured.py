@@ -6,6 +6,7 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from analysis.look import threads
 from analysis.measure.measurement import Measurement
 from analysis.measure.quality import Interval
 from analysis.network import Network
@@ -95,7 +96,7 @@ def text_of(report: dict[str, Any], run: Measured) -> str:
     time = report["latency_ms"]
     lines.append(
         f"  {'latency':20} {time['median']:.3f} ms ({time['low']:.3f} to {time['high']:.3f}), "
-        f"batch {time['batch']}, {time['threads']} thread(s)"
+        f"batch {time['batch']}, {threads(time['threads'])}"
     )
     lines.append("layers")
     for layer in report["layers"]:

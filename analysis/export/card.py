@@ -15,12 +15,11 @@ import torch
 from analysis.export.registry import FORMATS
 from analysis.export.shipment import Shipment
 from analysis.importance.registry import find_criterion
-from analysis.look import bytes_text, change_interval, delta, interval, number
+from analysis.look import bytes_text, change_interval, channel_list, delta, interval, number, threads
 from analysis.measure.latency import Latency
 from analysis.measure.quality import Interval
 from analysis.pruning.plan import Pick, Plan
 
-_PICKS = 20  # of one target that are named one by one
 _LIVE = r"\`*_{}[]()<>|#!$~:&"  # has a meaning in Markdown, as GitHub or Streamlit read it, or in HTML
 _PROJECT = Path(__file__).parents[2] / "pyproject.toml"
 _LIMITS = (
@@ -124,13 +123,7 @@ def _by_hand(picks: Sequence[Pick]) -> Iterator[tuple[str, str, str]]:
     for target, found in groupby(picks, key=lambda pick: pick.target):
         here = list(found)
         removed, kept = ([pick.channel for pick in here if pick.removed is way] for way in (True, False))
-        yield _text(target), _some(removed), _some(kept)
-
-
-def _some(channels: Sequence[int]) -> str:
-    """Channels in a list; of many the first."""
-    more = f" and {len(channels) - _PICKS:,} more" if len(channels) > _PICKS else ""
-    return ", ".join(map(str, channels[:_PICKS])) + more or "none"
+        yield _text(target), channel_list(removed) or "none", channel_list(kept) or "none"
 
 
 def _recovery(shipment: Shipment) -> list[str]:
@@ -191,10 +184,10 @@ def _time(latency: Latency) -> str:
 
 
 def _latency_words(latency: Latency) -> str:
-    threads = "1 thread" if latency.threads == 1 else f"{latency.threads} threads"
     return (
-        f"Latency is of one pass of {latency.batch:,} at once on {threads}, {latency.runs:,} runs after warm-up, both "
-        "networks in turn. MACs are the multiply-accumulates of convolutions, linear layers and attention."
+        f"Latency is of one pass of {latency.batch:,} at once on {threads(latency.threads)}, {latency.runs:,} runs "
+        "after warm-up, both networks in turn. MACs are the multiply-accumulates of convolutions, linear layers and "
+        "attention."
     )
 
 

@@ -11,7 +11,6 @@ from analysis.tasks import Metric
 
 NOTHING = "–"
 UNKNOWN = "unknown"
-_PICKS = 20  # channels that are listed one by one
 
 
 @dataclass(frozen=True)
@@ -89,12 +88,6 @@ def share(part: float, whole: float) -> str:
     if not whole:
         return NOTHING
     return "<0.1%" if 0 < part / whole < 0.0005 else f"{part / whole:.1%}"
-
-
-def channels(numbers: list[int]) -> str:
-    """Channels in a list; of many the first."""
-    more = f" and {len(numbers) - _PICKS:,} more" if len(numbers) > _PICKS else ""
-    return ", ".join(map(str, numbers[:_PICKS])) + more
 
 
 def _left(value: float, whole: float | None) -> tuple[str, str]:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from analysis.forgetting.classes import ClassChange
 from analysis.history.trial import Summary
 from analysis.importance.registry import CRITERIA, criterion_label
-from analysis.look import bytes_text
+from analysis.look import bytes_text, channel_list, threads
 from analysis.measure.measurement import Numbers
 from analysis.measure.quality import Interval
 from analysis.network import Network
@@ -21,7 +21,6 @@ from analysis.report.cells import (
     Cell,
     Table,
     change_cell,
-    channels,
     cost_card,
     count_cell,
     faster,
@@ -94,7 +93,7 @@ def cards(subject: Subject, numbers: Numbers) -> list[Card]:
             f"{time.median:.2f} ms",
             "" if is_dense else f"{time.median - beside.median:+.2f} ms",
             "" if is_dense else faster(time, beside),
-            f"batch {time.batch}, {time.threads} thread{'s' if time.threads > 1 else ''}",
+            f"batch {time.batch}, {threads(time.threads)}",
         )
     )
     return found
@@ -179,7 +178,7 @@ def picks_words(picks: Sequence[Pick]) -> str:
         way: [pick.channel for pick in picks if pick.removed is removed]
         for way, removed in (("removed", True), ("kept", False))
     }
-    return "; ".join(f"{way} {channels(found)}" for way, found in ways.items() if found) or NOTHING
+    return "; ".join(f"{way} {channel_list(found)}" for way, found in ways.items() if found) or NOTHING
 
 
 def recovery(steps: Sequence[Step]) -> Table:
@@ -246,9 +245,8 @@ def conditions(subject: Subject, trials: Sequence[Reported]) -> list[tuple[str, 
         ),
         (
             "Latency",
-            f"Median of timed passes after warm-up, batch {time.batch}, {time.threads} thread"
-            f"{'s' if time.threads > 1 else ''}; the small line below it is the middle half. A pruned network and "
-            "the dense one are timed in turn.",
+            f"Median of timed passes after warm-up, batch {time.batch}, {threads(time.threads)}; the small line below "
+            "it is the middle half. A pruned network and the dense one are timed in turn.",
         ),
         ("MACs", "Of convolutions, linear layers and attention, for one example; zeros are multiplied too."),
         (

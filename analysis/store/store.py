@@ -93,14 +93,12 @@ class Store:
         rows = self._database.rows(select(TRIALS).where(wanted))
         return {row.id: trial_from_row(row) for row in rows}
 
-    def trial(self, session: str, number: int) -> tuple[int, Trial]:
-        """The number of examples of a session's trial, and the trial in full; StoreError if there is none of that id."""
-        rows = self._database.rows(
-            select(TRIALS).where((TRIALS.c.session == session) & (TRIALS.c.id == number))
-        )
-        if not rows:
+    def trial(self, session: str, number: int) -> Trial:
+        """One trial of a session in full; StoreError if there is none of that id."""
+        found = self.trials(session, [number])
+        if not found:
             raise StoreError(f"This history has no trial {number}. Choose another in the list.")
-        return rows[0].images, trial_from_row(rows[0])
+        return found[number]
 
     def put_label(self, session: str, number: int, label: Label) -> None:
         """Say something of a session's trial; what was said before is replaced."""

@@ -49,6 +49,12 @@ def trials(app: AppTest, network: str = NETWORK):
     return services.store().summaries(app.session_state["history"], network)
 
 
+def second_of(app: AppTest) -> tuple[int, Any]:
+    """The number of examples of the second trial, and that trial in full."""
+    found = trials(app)[1]
+    return found.images, services.store().trial(app.session_state["history"], found.id)
+
+
 def choose(app: AppTest, *numbers: int, network: str = NETWORK) -> AppTest:
     """Choose the trials with these places in the history, as ticks in the table do."""
     own = trials(app, network)
@@ -191,10 +197,8 @@ def test_a_trial_whose_recovered_weights_are_gone_comes_back_as_it_was_pruned(
     three: AppTest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gone = replace(ONE, recovered="0123456789abcdef" * 4)
-    known = services.store().trial(three.session_state["history"], trials(three)[1].id)[1]
-    services.store().add_trial(
-        three.session_state["history"], trials(three)[1].images, replace(known, plan=gone)
-    )
+    images, known = second_of(three)
+    services.store().add_trial(three.session_state["history"], images, replace(known, plan=gone))
     three.run()
     choose(three, 3)
     assert "its weights are not kept any more" in texts(three)
@@ -206,8 +210,8 @@ def test_a_trial_whose_recovered_weights_are_gone_comes_back_as_it_was_pruned(
 def test_a_plan_that_does_not_fit_is_refused_in_a_sentence(three: AppTest) -> None:
     strange = Plan(NETWORK, "l1", (Cut("elsewhere", "channel", 0.5),))
     session = three.session_state["history"]
-    known = services.store().trial(session, trials(three)[1].id)[1]
-    services.store().add_trial(session, trials(three)[1].images, replace(known, plan=strange))
+    images, known = second_of(three)
+    services.store().add_trial(session, images, replace(known, plan=strange))
     three.run()
     choose(three, 3)
     button(three, "Bring back").click().run()
@@ -217,7 +221,7 @@ def test_a_plan_that_does_not_fit_is_refused_in_a_sentence(three: AppTest) -> No
 
 def test_trials_on_other_examples_are_counted_and_not_mixed(three: AppTest) -> None:
     session = three.session_state["history"]
-    images, known = services.store().trial(session, trials(three)[1].id)
+    images, known = second_of(three)
     services.store().add_trial(session, images + 7, known)
     three.run()
     assert "1 more trial was measured on other numbers" in texts(three)
@@ -234,7 +238,7 @@ def test_fewer_than_two_are_not_compared(three: AppTest) -> None:
 def test_the_comparison_shows_every_measure_and_what_the_plans_say_differently(three: AppTest) -> None:
     choose(three, 1, 2)
     button(three, "Compare these 2 trials").click().run()
-    own = [services.store().trial(three.session_state["history"], t.id)[1] for t in trials(three)]
+    own = [services.store().trial(three.session_state["history"], t.id) for t in trials(three)]
     html = three.get("html")[0].proto.body
     for trial in own[1:]:
         assert f"{trial.measurement.headline.value:.1%}" in html
@@ -265,7 +269,7 @@ def test_the_paired_difference_is_that_of_both_networks_on_the_same_examples(thr
 
 def test_a_difference_that_cannot_be_measured_says_why(three: AppTest) -> None:
     session = three.session_state["history"]
-    images, known = services.store().trial(session, trials(three)[1].id)
+    images, known = second_of(three)
     services.store().add_trial(session, images, replace(known, plan=replace(ONE, recovered="f" * 64)))
     three.run()
     view(choose(three, 1, 3), "Compare")
@@ -276,7 +280,7 @@ def test_a_difference_that_cannot_be_measured_says_why(three: AppTest) -> None:
 
 def test_equal_plans_differ_in_nothing_but_picks_show(three: AppTest) -> None:
     session = three.session_state["history"]
-    images, known = services.store().trial(session, trials(three)[1].id)
+    images, known = second_of(three)
     picked = replace(ONE, picks=(Pick("hidden.fc1", 3, True),))
     services.store().add_trial(session, images, replace(known, plan=picked))
     three.run()
@@ -362,7 +366,7 @@ def test_the_chosen_trials_belong_to_their_network(three: AppTest) -> None:
 
 def test_a_measure_that_is_unknown_has_no_difference(three: AppTest) -> None:
     session = three.session_state["history"]
-    images, known = services.store().trial(session, trials(three)[1].id)
+    images, known = second_of(three)
     unknown = Interval(math.nan, math.nan, math.nan)
     numbers = replace(known.measurement, quality={**known.measurement.quality, "accuracy": unknown})
     services.store().add_trial(session, images, replace(known, plan=plan_of(fc3=0.5), measurement=numbers))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,7 +10,7 @@ import torch
 from streamlit.testing.v1 import AppTest
 
 import sample_models
-from analysis.datasets import Dataset, Split
+from analysis.datasets import Dataset
 from analysis.measure.quality import Interval
 from analysis.pruning.plan import Plan
 from analysis.recovery.keep import FOLDER
@@ -23,9 +22,7 @@ from analysis.units.sparse_training import Stage, from_data, trained
 from tests.networks import ConvNet, Mlp, load, randomise
 from tests.networks import split as tiny_rows
 from tests.pages.conftest import Bring, Open, charts, follow, metric, texts
-from tests.pages.stand_ins import single
-from tests.zoo.networks import BY_NAME
-from tests.zoo.opened import from_module
+from tests.pages.stand_ins import single, tokens
 from ui import library, studies, workspace
 from ui.recover import sparse_figures
 from ui.theme import DARK, LIGHT
@@ -109,13 +106,6 @@ def test_the_network_that_is_kept_is_the_one_that_was_trained(
         assert torch.equal(opened.network.module(inputs), expected.module(inputs))
 
 
-def token_lines() -> Opened:
-    network = from_module("gru-tokens")
-    split = Split(BY_NAME["gru-tokens"].inputs(30), torch.zeros(30, dtype=torch.long), "30 lines")
-    data = Dataset("lines", CLASSIFICATION, split, split, class_names=("a", "b", "c", "d"))
-    return Opened(replace(network, name="tokens"), data)
-
-
 def values() -> Opened:
     split = tiny_rows((5,), 0, 50, task=REGRESSION)
     return Opened(
@@ -132,7 +122,7 @@ def images() -> Opened:
     )
 
 
-@pytest.mark.parametrize("make", [token_lines, single, values, images])
+@pytest.mark.parametrize("make", [tokens, single, values, images])
 def test_any_kind_of_network_and_data(
     open_page: Open, brought: Bring, at_once: list[dict[str, Any]], make: Callable[[], Opened]
 ) -> None:

@@ -43,5 +43,5 @@ def test_a_kill_while_old_histories_are_brought_up_to_date_harms_nothing(tmp_pat
 def is_usable(url: str) -> None:
     store = Store(url)
     id_ = store.add_trial("me", writing.IMAGES, writing.trial(1))
-    assert writing.content(store.trial("me", id_)[1]) == writing.content(writing.trial(1))
+    assert writing.content(store.trial("me", id_)) == writing.content(writing.trial(1))
     store.close()

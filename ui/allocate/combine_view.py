@@ -12,7 +12,7 @@ from analysis.errors import PrunescopeError
 from analysis.history import Trial
 from analysis.importance import CRITERIA
 from analysis.pruning.plan import Plan
-from ui import computed, figures, plans, theme, workspace
+from ui import computed, figures, keeping, plans, theme, workspace
 from ui.allocate import plan_figures
 from ui.allocate.plan_words import plan_words, what_is_left
 
@@ -27,7 +27,7 @@ def combine() -> None:
         "Several plans of this network made one: what any of them removes, what all do, or what most do. The result is a "
         "plan like any other: a measurement says what it is worth."
     )
-    trials = {trial.plan: trial for trial in workspace.trials(_OFFERED)}
+    trials = {trial.plan: trial for trial in keeping.trials(_OFFERED)}
     if len(trials) < 2:
         how_many = "One plan was" if trials else "No plan was"
         st.info(

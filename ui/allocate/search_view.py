@@ -22,7 +22,7 @@ from analysis.pruning.plan import make_plan, targets
 from analysis.sensitivity import rankable
 from analysis.units import Message
 from analysis.units.search import hints, parameters, trials_of
-from ui import computed, figures, plans, studies, theme, workspace
+from ui import computed, figures, keeping, plans, studies, theme, workspace
 from ui.allocate import asking, plan_figures, search_figures
 from ui.allocate.asking import Asked
 
@@ -75,7 +75,7 @@ def search() -> None:
         return
     asking.show_locked(held)
     st.caption(_knob_words(len(free)))
-    tried = [trial.plan for trial in workspace.trials(_SEEDS)]
+    tried = [trial.plan for trial in keeping.trials(_SEEDS)]
     study = studies.Study(
         "search",
         f"Search for plans of {workspace.title()}",

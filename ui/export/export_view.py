@@ -14,7 +14,7 @@ from analysis.tasks import Metric
 from analysis.units import Message
 from analysis.units import export as unit
 from analysis.units.export import Export
-from ui import studies, theme, workspace
+from ui import keeping, studies, theme, workspace
 from ui.bench import dense_plan
 from ui.export import choices, downloads, papers
 
@@ -25,7 +25,7 @@ def export() -> None:
     """Choose what leaves and how; make it, check it, take it."""
     plan = choices.network()
     with st.spinner("Measuring…"):
-        now, dense = workspace.measured(plan), workspace.measured(dense_plan(workspace.network_name()))
+        now, dense = keeping.measured(plan), keeping.measured(dense_plan(workspace.network_name()))
     choices.cards(now, dense)
     formats = choices.formats()
     if not formats:

@@ -10,7 +10,7 @@ from analysis.export.shipment import Shipment
 from analysis.pruning.plan import Plan
 from analysis.recovery.keep import keep_here
 from analysis.units.export import Export
-from ui import computed, workspace
+from ui import computed, keeping, workspace
 from ui.bench import dense_plan
 
 _PAPERS = "export_papers"
@@ -36,6 +36,6 @@ def _shipment(plan: Plan) -> Shipment:
         recovered=keep_here().get(plan.recovered) if plan.recovered else None,
         dataset=workspace.opened().dataset,
         split=computed.evaluation_split(plan.network, workspace.image_count()),
-        dense_numbers=workspace.measured(dense).numbers(),
-        numbers=workspace.measured(plan).numbers(),
+        dense_numbers=keeping.measured(dense).numbers(),
+        numbers=keeping.measured(plan).numbers(),
     )

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 import streamlit as st
 
 from analysis.history import Summary
-from ui import comparison, workspace
+from ui import comparison, keeping, workspace
 
 TABLE, TREE, COMPARE = VIEWS = ("Table", "Tree", "Compare")
 
 
 def trials_here() -> list[Summary]:
     """The trials that were measured on the examples chosen now, oldest first; stops the page if there are none."""
-    known = workspace.all_summaries()
+    known = keeping.all_summaries()
     images, noun = workspace.image_count(), workspace.opened().dataset.noun
     here = [trial for trial in known if trial.images == images]
     others = len(known) - len(here)

@@ -12,7 +12,7 @@ from analysis.errors import PrunescopeError
 from analysis.history import Summary, Trial, pareto_front
 from analysis.history.differences import plan_differences
 from analysis.measure.quality import Interval, headline_change
-from ui import computed, figures, plans, report_button, theme, workspace
+from ui import computed, figures, keeping, plans, report_button, theme, workspace
 from ui.history import choosing, compare_figures, difference_table, measure_table, words
 from ui.history.compare_figures import MOST, Spot
 from ui.prune_results import COSTS
@@ -46,7 +46,7 @@ def compare(trials: Sequence[Summary]) -> None:
         st.caption(f"{len(chosen):,} trials are chosen; compared are the {MOST} that were kept first.")
     try:
         sides = [
-            Side(letter, summary, workspace.trial(summary.id))
+            Side(letter, summary, keeping.trial(summary.id))
             for letter, summary in zip(string.ascii_uppercase, chosen[:MOST], strict=False)
         ]
     except PrunescopeError as error:
@@ -85,7 +85,7 @@ def _measures(sides: Sequence[Side]) -> None:
         )
         columns = st.columns(MOST)
         for side, column in zip(sides, columns, strict=False):
-            in_force = side.summary.key == workspace.current_key()
+            in_force = side.summary.key == keeping.current_key()
             column.button(
                 f"{side.letter} is in force" if in_force else f"Bring back {side.letter}", disabled=in_force,
                 key=f"history:back:{side.summary.id}", on_click=_bring_back, args=(side.summary.id,),

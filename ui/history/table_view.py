@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from analysis.history import Summary
-from ui import workspace
+from ui import keeping, workspace
 from ui.history import choosing, table_data, trial_card
 
 _ROW, _HEAD, _MOST_ROWS = 35, 38, 12  # pixels, pixels, rows in sight
@@ -26,7 +26,7 @@ def table(trials: Sequence[Summary]) -> None:
     st.dataframe(
         table_data.columns(
             trials, shown, [layer.connections for layer in workspace.network().layers],
-            workspace.opened().dataset.task.headline, workspace.current_key(),
+            workspace.opened().dataset.task.headline, keeping.current_key(),
         ),
         column_config=table_data.column_config(trials, workspace.opened().dataset.task.headline),
         height=_HEAD + _ROW * min(len(shown), _MOST_ROWS),

@@ -8,7 +8,7 @@ import streamlit as st
 
 from analysis.history import Summary
 from analysis.history.tree import lay_out, with_ways
-from ui import figures, theme, workspace
+from ui import figures, keeping, theme, workspace
 from ui.history import choosing, tree_figure, trial_card, words
 
 _NEWEST = (100, 300)  # trials that are drawn with all that is on the way to them
@@ -18,7 +18,7 @@ _TALLEST = 640  # pixels; a taller tree scrolls
 def tree(trials: Sequence[Summary]) -> None:
     """Draw the view; below it the trials that were clicked."""
     shown = _shown(trials)
-    current, chosen = workspace.current_key(), workspace.chosen_trials()
+    current, chosen = keeping.current_key(), workspace.chosen_trials()
     drawn = lay_out(shown, current)
     figure = tree_figure.tree(
         drawn, theme.palette(), metric=workspace.opened().dataset.task.headline, title=words.title,

@@ -12,7 +12,7 @@ from analysis.errors import PrunescopeError
 from analysis.history import Label, Summary, Trial
 from analysis.history.tree import lineage
 from analysis.measure.measurement import Numbers
-from ui import figures, plans, report_button, theme, workspace
+from ui import figures, keeping, plans, report_button, theme, workspace
 from ui.history import difference_table, way_figure, words
 from ui.recover import taking
 
@@ -25,7 +25,7 @@ _MOST_STEPS = 60  # of the way to a trial that one chart shows
 def card(chosen: Summary, trials: Sequence[Summary]) -> None:
     """Draw it below the view that it was chosen in."""
     try:
-        trial = workspace.trial(chosen.id)
+        trial = keeping.trial(chosen.id)
     except PrunescopeError as error:
         st.error(theme.plain(str(error)))
         return
@@ -45,7 +45,7 @@ def _head(chosen: Summary, trial: Trial, way: Sequence[Summary]) -> None:
     """The title, and what to do with it."""
     places = st.columns([5, 1.2, 1.2, 1.4], vertical_alignment="center")
     places[0].subheader(theme.plain(words.title(chosen)), anchor=False)
-    if chosen.key == workspace.current_key():
+    if chosen.key == keeping.current_key():
         places[1].button("In force", disabled=True, width="stretch")
     elif places[1].button("Bring back", type="primary", width="stretch"):
         with st.spinner("Bringing it back…"):
@@ -76,7 +76,6 @@ def _measures(chosen: Summary, numbers: Numbers) -> None:
     """The numbers as they were measured then, the change against the dense network, all metrics on demand."""
     metrics = {metric.key: metric for metric in workspace.opened().dataset.task.metrics}
     headline = workspace.opened().dataset.task.headline
-    threads = f"{numbers.latency.threads} thread{'s' if numbers.latency.threads > 1 else ''}"
     interval = f"95% interval {theme.interval(chosen.headline, headline)}"
     cards = [
         (headline.label, theme.number(chosen.headline.value, headline), interval),
@@ -85,7 +84,7 @@ def _measures(chosen: Summary, numbers: Numbers) -> None:
         ("MACs", theme.count(chosen.macs), None),
         ("Bytes as saved", theme.bytes_text(chosen.saved), None),
         ("Bytes, best lossless", theme.bytes_text(chosen.best), f"As {numbers.size.best_encoding}."),
-        ("Latency", f"{chosen.latency:.2f} ms", f"Batch {numbers.latency.batch}, {threads}."),
+        ("Latency", f"{chosen.latency:.2f} ms", f"Batch {numbers.latency.batch}, {theme.threads(numbers.latency.threads)}."),
         ("Latency, of dense", f"{chosen.latency / chosen.dense_latency:.0%}", "Both timed in the same moments."),
     ]  # fmt: skip
     places = itertools.chain.from_iterable(st.columns(2) for _ in itertools.count())
@@ -141,7 +140,7 @@ def _label_form(chosen: Summary, tags: Sequence[str]) -> None:
                 _cut(name, _MOST_CHARACTERS["name"]), _cut(note, _MOST_CHARACTERS["note"]), star,
                 tuple(dict.fromkeys(filter(None, cleaned))),
             )  # fmt: skip
-            workspace.label_trial(chosen.id, fresh)
+            keeping.label_trial(chosen.id, fresh)
             workspace.keep_result(_LABEL, chosen.id, None)
             st.rerun()
 

@@ -13,7 +13,7 @@ from analysis.tasks import Metric
 from analysis.units import Message
 from analysis.units import redundancy as redundancy_unit
 from analysis.units import representation as representation_unit
-from ui import comparison, computed, figures, studies, theme, workspace
+from ui import comparison, computed, figures, keeping, studies, theme, workspace
 from ui.bench import dense_plan
 from ui.layers import layer_facts, layer_figures
 
@@ -26,7 +26,7 @@ def same() -> None:
     """CKA of every layer before with every layer after, and of each layer with itself."""
     comparison.needs_plan("every layer is the same as before")
     with st.spinner("Measuring both networks…"):
-        before, after = workspace.dense(), workspace.measured(workspace.bench().plan)
+        before, after = workspace.dense(), keeping.measured(workspace.bench().plan)
     comparison.cards(before, after)
     if not _enough_examples():
         return

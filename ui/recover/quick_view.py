@@ -13,7 +13,7 @@ from analysis.recovery.repairs import Gain
 from analysis.tasks import Metric
 from analysis.units import Message
 from analysis.units.quick import Repair, from_data
-from ui import comparison, figures, studies, theme, workspace
+from ui import comparison, figures, keeping, studies, theme, workspace
 from ui.recover import quick_figures, taking
 
 _TELLING = 0.05  # seconds; what takes less is not worth dividing by
@@ -47,7 +47,7 @@ def _draw(parts: Sequence[Message], plan: Plan) -> None:
     metric = workspace.opened().dataset.task.headline
     found = [from_data(part) for part in parts]
     gains = [repair.gain for repair in found]
-    dense, pruned = workspace.dense(), workspace.measured(plan)
+    dense, pruned = workspace.dense(), keeping.measured(plan)
     lost = dense.headline.value - pruned.headline.value
     ranked = quick_figures.by_gain(gains)
     if ranked:

@@ -10,7 +10,7 @@ from analysis.errors import PrunescopeError
 from analysis.pruning.plan import Plan
 from analysis.recovery.keep import keep_here
 from analysis.recovery.recovered import Step
-from ui import theme, workspace
+from ui import plans, theme, workspace
 
 
 def use_button(plan: Plan, key: str, *, label: str = "Use it", is_best: bool = True) -> None:
@@ -21,23 +21,13 @@ def use_button(plan: Plan, key: str, *, label: str = "Use it", is_best: bool = T
     if plan == workspace.bench().plan:
         st.button("In use", key=key, disabled=True)
     elif st.button(label, key=key, type="primary" if is_best else "secondary"):
-        use(plan)
+        plans.put_in_force(plan)
         st.rerun()
 
 
 def recovered(plan: Plan, digest: str) -> Plan:
     """The plan with the weights of a digest."""
     return replace(plan, recovered=digest)
-
-
-def use(plan: Plan) -> None:
-    """Put a recovered plan in force, if its weights are still kept."""
-    try:
-        workspace.check_fits(plan)
-    except PrunescopeError as error:
-        workspace.notice(str(error))
-        return
-    workspace.bench().move(plan)
 
 
 def let_go() -> None:
