@@ -59,7 +59,11 @@ with left:
         st.caption(theme.plain(f"{criterion.label} computed on {scores.origin}."))
     with st.expander("Save or load"):
         st.download_button(
-            "Plan (.json)", to_json(state.plan), f"{network.name}-plan.json", "application/json"
+            "Plan (.json)",
+            to_json(state.plan),
+            f"{network.name}-plan.json",
+            "application/json",
+            on_click="ignore",
         )
         st.page_link(
             "pages/export.py",

@@ -17,9 +17,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from mlxtend.data import autompg_data
-from sklearn.datasets import load_digits
-from sklearn.model_selection import train_test_split
 from torch import Tensor
 
 from analysis.datasets import Dataset, Split
@@ -64,6 +61,8 @@ class TrainingData:
 
 def digits_training() -> TrainingData:
     """1,077 / 270 / 450 images, stratified by class, seed 0."""
+    from sklearn.datasets import load_digits  # slow to import, as below: workers on other data do without
+
     raw = load_digits()
     images = torch.tensor(raw.images / 16.0, dtype=torch.float32)[:, None]
     images = (images - DIGITS_MEAN) / DIGITS_STD
@@ -79,6 +78,8 @@ def digits_training() -> TrainingData:
 
 def auto_mpg_training() -> TrainingData:
     """236 / 58 / 98 cars, seed 0; features standardised by the training cars' mean and deviation."""
+    from mlxtend.data import autompg_data
+
     features, miles = autompg_data()
     x = torch.tensor(features[:, :7], dtype=torch.float32)
     y = torch.tensor(miles, dtype=torch.float32)
@@ -207,6 +208,8 @@ def _normalise_fashion(images: np.ndarray) -> Tensor:
 
 def _split(indices: np.ndarray, held_out: int, labels: Tensor | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Seeded split of `indices` into (rest, held_out), stratified where `labels` are given."""
+    from sklearn.model_selection import train_test_split
+
     stratify = None if labels is None else labels.numpy()[indices]
     rest, held = train_test_split(indices, test_size=held_out, random_state=0, stratify=stratify)
     return np.sort(rest), np.sort(held)

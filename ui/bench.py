@@ -66,6 +66,17 @@ class Bench:
             self.granularity = plan.granularity or self.granularity
 
 
+def cut_words(plan: Plan, granularity: Granularity) -> str:
+    """How much of what is cut at a granularity; empty if nothing is."""
+    ratios = plan.ratios_of(granularity).values()
+    if not ratios:
+        return ""
+    targets = "layer" if granularity == "weight" else "group"
+    plural = "s" if len(ratios) > 1 else ""
+    span = f"{min(ratios):.0%}" if min(ratios) == max(ratios) else f"{min(ratios):.0%} to {max(ratios):.0%}"
+    return f"{span} of the {granularity}s of {len(ratios)} {targets}{plural}"
+
+
 def by_hand_words(plan: Plan) -> str:
     """How many channels were picked by hand: "2 channels removed and 1 kept by hand"; empty if none were."""
     removed = sum(pick.removed for pick in plan.picks)
@@ -76,6 +87,11 @@ def by_hand_words(plan: Plan) -> str:
     (first, way), *rest = counts
     words = f"{first:,} channel{'s' if first > 1 else ''} {way}"
     return words + "".join(f" and {count:,} {way}" for count, way in rest) + " by hand"
+
+
+def other(granularity: Granularity) -> Granularity:
+    """The granularity that is not in hand."""
+    return "weight" if granularity == "channel" else "channel"
 
 
 def dense_plan(network: str) -> Plan:

@@ -266,6 +266,9 @@ def trade_off(
         hovertemplate="%{customdata[1]}<extra></extra>",
     )
     figure.update_layout(clickmode="event+select", dragmode=False)
+    costs = [p[0] for p in points]
+    if costs and min(costs) == max(costs):  # Plotly would spread the one cost over thousandths
+        figure.update_xaxes(range=[0.5 * costs[0], 1.5 * costs[0]])
     return figure
 
 

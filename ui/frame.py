@@ -9,9 +9,9 @@ from streamlit.navigation.page import StreamlitPage
 
 from analysis.errors import PrunescopeError
 from analysis.importance import CRITERIA
-from analysis.pruning.plan import Granularity, Plan
+from analysis.pruning.plan import Plan
 from ui import job_list, library, services, theme, workspace
-from ui.bench import by_hand_words, dense_plan
+from ui.bench import by_hand_words, cut_words, dense_plan
 from ui.recover import taking
 
 
@@ -94,17 +94,6 @@ def _image_choice() -> None:
         st.caption(theme.plain(f"Measured on {dataset.evaluation.origin}"))
 
 
-def _cut_words(plan: Plan, granularity: Granularity) -> str:
-    """How much of what is cut at a granularity; empty if nothing is."""
-    ratios = plan.ratios_of(granularity).values()
-    if not ratios:
-        return ""
-    targets = "layer" if granularity == "weight" else "group"
-    plural = "s" if len(ratios) > 1 else ""
-    span = f"{min(ratios):.0%}" if min(ratios) == max(ratios) else f"{min(ratios):.0%} to {max(ratios):.0%}"
-    return f"{span} of the {granularity}s of {len(ratios)} {targets}{plural}"
-
-
 def _plan_summary(plan: Plan) -> None:
     st.markdown("**Plan in force**")
     picked = by_hand_words(plan)
@@ -113,7 +102,7 @@ def _plan_summary(plan: Plan) -> None:
         if not picked:
             return
     elif plan.cuts:
-        cut = [_cut_words(plan, granularity) for granularity in ("channel", "weight")]
+        cut = [cut_words(plan, granularity) for granularity in ("channel", "weight")]
         st.caption(
             f"{', then '.join(filter(None, cut))}, by {CRITERIA[plan.criterion].label}"
             + (f"; {picked}." if picked else ".")

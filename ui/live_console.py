@@ -10,10 +10,10 @@ import streamlit as st
 
 from analysis.errors import PrunescopeError
 from analysis.live import Reading
-from analysis.pruning.plan import Granularity, Plan
+from analysis.pruning.plan import Plan
 from analysis.sensitivity import curves_of, predict
 from ui import computed, console_data, moves, plans, sweeps, theme, workspace
-from ui.bench import Bench, dense_plan
+from ui.bench import Bench, cut_words, dense_plan, other
 from ui.prune_console import prune_console
 from ui.ways import WAYS
 
@@ -102,8 +102,8 @@ def _anchor(state: Bench) -> tuple[dict[str, float], float] | None:
     if state.anchor is None:
         return None
     plan, value = state.anchor
-    other: Granularity = "weight" if state.granularity == "channel" else "channel"
-    same_rest = plan.ratios_of(other) == state.plan.ratios_of(other) and plan.picks == state.plan.picks
+    rest = other(state.granularity)
+    same_rest = plan.ratios_of(rest) == state.plan.ratios_of(rest) and plan.picks == state.plan.picks
     fits = same_rest and (plan.is_dense or plan.criterion == state.criterion)
     return (plan.ratios_of(state.granularity), value) if fits else None
 
@@ -148,6 +148,7 @@ def _state_data(state: Bench, reading: Reading | None) -> dict[str, Any]:
         "ack": state.handled,
         "ratios": state.plan.ratios_of(state.granularity),
         "picked": bool(state.plan.picks),
+        "beside": cut_words(state.plan, other(state.granularity)),
         "locked": sorted(state.locked),
         "anchor": {"ratios": anchor[0], "value": anchor[1]} if anchor else None,
         "can_undo": bool(state.done),
@@ -195,4 +196,4 @@ def _prediction_words(state: Bench) -> str:
     metric = workspace.opened().dataset.task.headline
     mean = sum(state.misses) / len(state.misses)
     size = f"{100 * mean:.1f} points" if metric.percent else f"{mean:.3f}"
-    return f"predictions were off by {size} on average here ({len(state.misses)} moves)"
+    return f"off by {size} on average so far"

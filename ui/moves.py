@@ -114,8 +114,8 @@ _DRAWN_ANEW = ("settled", "paste", "undo", "redo", "reset")
 def carry_over() -> bool:
     """After a change of criterion, keep the ratios as far as it can rank the targets.
 
-    False if, with what was picked by hand, too little of a group would be left: then the criterion is the one
-    before, and a notice says why.
+    False if that changed the plan, which the sidebar shows; or the criterion, back to the one before: with what was
+    picked by hand too little of a group would be left, and a notice says so.
     """
     state = workspace.bench()
     if not state.plan.is_dense and state.plan.criterion != state.criterion:
@@ -132,4 +132,5 @@ def carry_over() -> bool:
             workspace.notice(f"{label} ranks other channels last. {error}")
             return False
         state.move(plan)
+        return False
     return True

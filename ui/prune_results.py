@@ -127,7 +127,7 @@ def trade_off(palette: Palette) -> None:
         )  # fmt: skip
         which = "Every plan tried" if len(trials) == len(every) else f"{len(trials)} of the plans tried"
         st.caption(
-            f"{which} in this session ({len(every):,}), with its 95% interval. Up and to the left is "
+            f"{which} in this history ({len(every):,}), with its 95% interval. Up and to the left is "
             "better; the dotted front joins the plans that no other beats. Click a point to bring its plan back; "
             "History has them all."
         )

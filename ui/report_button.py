@@ -94,7 +94,9 @@ def _button(make: Callable[[], str], network: str, key: str) -> None:
         except PrunescopeError as error:
             return refusal_page(library.title(network), str(error))
 
-    st.download_button("Report (.html)", said, f"{network}-report.html", "text/html", key=key, help=_HELP)
+    st.download_button(
+        "Report (.html)", said, f"{network}-report.html", "text/html", key=key, on_click="ignore", help=_HELP
+    )
 
 
 def _subject(name: str, images: int) -> Subject:

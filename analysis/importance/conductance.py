@@ -6,7 +6,6 @@ import copy
 from collections.abc import Callable
 
 import torch
-from captum.attr import LayerConductance
 from torch import Tensor
 
 from analysis.datasets import Split
@@ -24,6 +23,8 @@ def conductance(network: Network, task: Task, split: Split, progress: Progress) 
 
     Integrated gradients through the channel, from a zero input, with `STEPS` steps.
     """
+    from captum.attr import LayerConductance  # slow to import, and most workers never need it
+
     if not split.inputs.is_floating_point():
         raise CriterionError("Conductance follows gradients to the inputs, and tokens have none.")
     module = copy.deepcopy(network.module)  # Captum hooks modules, and the network is shared

@@ -10,7 +10,6 @@ from analysis.loading.archive import open_archive
 from analysis.loading.images import read_images
 from analysis.loading.npz import read_npz
 from analysis.loading.raw import MAX_FILE_BYTES, RawData
-from analysis.loading.table import read_table
 
 TABLES = (".csv", ".tsv", ".txt")
 SUFFIXES = (".npz", ".zip", ".csv", ".tsv", ".txt")  # what an upload field may offer
@@ -78,6 +77,10 @@ def read_data(
             if content.startswith(start):
                 raise DataError(f"It is {what}")
         if PurePath(name).suffix.lower() in TABLES:
+            from analysis.loading.table import (
+                read_table,
+            )  # pandas is slow to import, and tables alone need it
+
             return read_table(content, name, target_column=target_column)
     except DataError as error:
         message = str(error)

@@ -105,6 +105,16 @@ def choose_view(page: Page, name: str) -> None:
     settle(page)
 
 
+def tick(page: Page, row: int) -> None:
+    """Tick a row of a table, which is drawn on a canvas: its box stands at the left of the row."""
+    table = page.get_by_test_id("stDataFrame").first
+    table.scroll_into_view_if_needed()
+    box = table.bounding_box()
+    assert box is not None
+    page.mouse.click(box["x"] + 16, box["y"] + 34 + 33 * row + 16)
+    settle(page)
+
+
 def is_outside(url: str) -> bool:
     """True if `url` leaves this machine."""
     return urlparse(url).hostname not in (None, "127.0.0.1", "localhost")

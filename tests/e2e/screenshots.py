@@ -7,13 +7,14 @@ in both themes and fails if one of them shows an error or asks for anything outs
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from pathlib import Path
 
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Locator, Page
 
 import sample_models
-from tests.e2e.harness import ROOT, browser, choose_view, is_outside, server, settle
+from tests.e2e.harness import ROOT, browser, choose_view, is_outside, server, settle, tick
 
 PAGES = (
     "model", "open", "weights", "importance", "prune", "allocate", "recover", "history", "compare", "forgotten", "layers",
@@ -24,9 +25,18 @@ README = (
     (
         "fashion-lenet",
         "light",
-        ("weights", "prune", "allocate", "recover-gradually", "history", "compare-over-ratios", "channel"),
+        (
+            "weights",
+            "prune",
+            "allocate",
+            "recover-gradually",
+            "history",
+            "history-compare",
+            "compare-over-ratios",
+            "channel",
+        ),
     ),
-    ("fashion-lenet", "dark", ("recover", "history-tree", "compare", "forgotten-confidence", "export")),
+    ("fashion-lenet", "dark", ("history-tree", "compare", "forgotten-confidence", "export")),
 )
 WIDTH, HEIGHT = 1280, 800
 _MOST_STUDIES = 2  # of one view
@@ -63,8 +73,12 @@ def tour(
         settle(page)
         if name == "prune":
             _prune_a_little(page)
+        elif name == "history":
+            _name_a_trial(page)
         for view in _views(page):
             picture = name if view is None else f"{name}-{'-'.join(view.lower().split())}"
+            if picture == "history-tree":
+                tick(page, 3)  # for the comparison
             if view is not None:
                 choose_view(page, view)
             if kept is None or picture in kept:
@@ -95,14 +109,31 @@ def _begin(page: Page) -> None:
 
 
 def _prune_a_little(page: Page) -> None:
-    """Cut everything a little, then undo, so that the trade-off has something to show."""
-    slider = page.get_by_role("slider", name="All targets")
+    """Cut everything step by step, and go back to try one target or another, so that there is something to show."""
+    everything, *targets = page.get_by_role("slider").all()[:3]
     for _ in range(3):
-        slider.focus()
-        for _ in range(5):
-            page.keyboard.press("ArrowRight")
+        _cut(page, everything)
+    for target in targets:
+        page.get_by_role("button", name="Undo").click()
         settle(page)
-    page.get_by_role("button", name="Undo").click()
+        _cut(page, target)
+        _cut(page, target)
+
+
+def _cut(page: Page, slider: Locator) -> None:
+    """Move a slider five steps up."""
+    slider.focus()
+    for _ in range(5):
+        page.keyboard.press("ArrowRight")
+    settle(page)
+
+
+def _name_a_trial(page: Page) -> None:
+    """Star and name the newest trial, which is in force."""
+    tick(page, 0)
+    page.get_by_role("textbox", name="Name").fill("careful")
+    page.locator("label").filter(has_text=re.compile("^Star$")).click()
+    page.get_by_role("button", name="Save", exact=True).click()
     settle(page)
 
 

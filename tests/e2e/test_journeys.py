@@ -315,7 +315,7 @@ def test_a_refresh_brings_back_plan_and_trials(page: Page, url: str) -> None:
     page.reload()
     settle(page)
     assert kept(page, "hidden.fc1") == "179 of 256"
-    expect(page.get_by_text("Every plan tried in this session (2)")).to_be_visible()
+    expect(page.get_by_text("Every plan tried in this history (2)")).to_be_visible()
 
 
 def test_a_killed_server_loses_no_measured_point(chromium: Browser, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 
 import sample_models
 from analysis.export import save_pt2
-from tests.e2e.harness import choose_view, is_outside, settle
+from tests.e2e.harness import choose_view, is_outside, settle, tick
 
 pytestmark = pytest.mark.e2e
 
@@ -27,16 +27,6 @@ def card(page: Page, label: str) -> Locator:
         .get_by_test_id("stMetricValue")
         .first
     )
-
-
-def tick(page: Page, row: int) -> None:
-    """Tick a row of the table, which is drawn on a canvas: its box stands at the left of the row."""
-    table = page.get_by_test_id("stDataFrame").first
-    table.scroll_into_view_if_needed()
-    box = table.bounding_box()
-    assert box is not None
-    page.mouse.click(box["x"] + 16, box["y"] + 34 + 33 * row + 16)
-    settle(page)
 
 
 def save_as(page: Page, button: Locator, path: Path) -> Path:

@@ -27,12 +27,10 @@ def dataset_of(split: Split, task) -> Dataset:
 
 
 def plan_of(network: Network, granularity: str, ratio: float = 0.5) -> Plan:
-    """Every target cut alike; nothing cut if `granularity` is dense."""
-    return (
-        Plan(network.name, "l1")
-        if granularity == "dense"
-        else uniform_plan(network, "l1", granularity, ratio)
-    )
+    """Every target of a granularity, or of "both", cut alike; nothing cut if it is "dense"."""
+    wanted = {"dense": (), "both": ("channel", "weight")}.get(granularity, (granularity,))
+    plans = [uniform_plan(network, "l1", each, ratio) for each in wanted]
+    return Plan(network.name, "l1", tuple(cut for plan in plans for cut in plan.cuts))
 
 
 class _SizeAlone:

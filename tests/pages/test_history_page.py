@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import replace
 from typing import Any
@@ -103,6 +104,8 @@ def test_the_table_lists_the_newest_first_with_what_the_store_keeps(three: AppTe
         for trial in known
     ]
     assert table["layers"] == wanted and wanted[0][0] == 50
+    column = json.loads(three.dataframe[0].proto.columns)["way"]["type_config"]
+    assert all(column["y_min"] < value < column["y_max"] for way in table["way"] for value in way)
     ways = [[trial.headline.value for trial in known[i:]][::-1] for i in range(3)]
     assert [len(way) for way in table["way"]] == [3, 2, 1]
     for shown, way in zip(table["way"], ways, strict=True):
@@ -141,12 +144,20 @@ def test_a_label_that_another_window_changed_is_not_undone(three: AppTest) -> No
     assert trials(three)[1].label == Label("said elsewhere", "why", True) and not three.info
 
 
-def test_no_label_is_longer_than_its_fields_allow(three: AppTest) -> None:
+def test_a_label_that_is_too_long_is_refused_and_stays_in_its_fields(three: AppTest) -> None:
     choose(three, 1)
-    next(t for t in three.text_input if t.label == "Name").set_value("n" * 79 + " " + "n" * 9)
-    three.text_area[0].set_value("o" * 5000)
+    next(t for t in three.text_input if t.label == "Name").set_value("n" * 81)
+    three.text_area[0].set_value("o" * 2001)
     button(three, "Save").click().run()
-    assert trials(three)[1].label == Label("n" * 79, "o" * 2000)
+    assert "at most 80 characters, and this one has 81" in three.error[0].value
+    assert "at most 2,000 characters, and this one has 2,001" in three.error[0].value
+    assert trials(three)[1].label == Label()
+    assert three.text_area[0].value == "o" * 2001
+    next(t for t in three.text_input if t.label == "Name").set_value("n" * 80)
+    three.text_area[0].set_value("o" * 2000)
+    button(three, "Save").click().run()
+    assert trials(three)[1].label == Label("n" * 80, "o" * 2000)
+    assert [toast.value for toast in three.toast] == ["Saved."]
 
 
 def test_channels_picked_by_hand_go_by_no_criterion(open_page: Open) -> None:

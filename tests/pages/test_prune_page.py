@@ -218,6 +218,22 @@ def test_a_change_of_criterion_keeps_the_ratios(open_page: Open) -> None:
     next(s for s in app.selectbox if s.label == "Criterion").set_value("taylor").run()
     assert (bench(app).plan.criterion, bench(app).plan.ratios) == ("taylor", {"hidden.fc1": 0.4})
     assert console(app)["state"]["ratios"] == {"hidden.fc1": 0.4}
+    assert any("by Taylor" in caption.value for caption in app.sidebar.caption)
+
+
+def test_the_console_says_what_is_cut_beside_its_sliders(open_page: Open) -> None:
+    app = open_page("prune")
+    put(app, replace(plan_of(), cuts=(Cut("hidden.fc1", "weight", 0.5),)))
+    assert console(app)["state"]["beside"] == ""
+    app.segmented_control[0].set_value("channel").run()
+    assert console(app)["state"]["ratios"] == {}
+    assert console(app)["state"]["beside"] == "50% of the weights of 1 layer"
+
+
+def test_no_download_draws_the_page_anew(open_page: Open) -> None:
+    """The files of the page before would be gone when the next click asks for them."""
+    buttons = open_page("prune").get("download_button")
+    assert len(buttons) == 2 and all(button.proto.ignore_rerun for button in buttons)
 
 
 def test_a_criterion_under_which_nothing_of_a_group_would_stay_is_not_taken(open_page: Open) -> None:
@@ -387,7 +403,7 @@ def test_past_predictions_are_judged_in_words(open_page: Open, act) -> None:
             app.run()
     assert len(bench(app).misses) >= 3
     mean = 100 * sum(bench(app).misses) / len(bench(app).misses)
-    assert f"predictions were off by {mean:.1f} points on average" in console(app)["prediction"]
+    assert f"off by {mean:.1f} points on average" in console(app)["prediction"]
 
 
 def test_a_long_sweep_waits_for_the_user_and_says_how_long(

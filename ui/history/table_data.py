@@ -57,6 +57,9 @@ def column_config(trials: Sequence[Summary], metric: Metric) -> dict[str, Any]:
     points = ", points" if metric.percent else ""
     values = [row.headline.value for row in trials if np.isfinite(row.headline.value)]
     low, high = (min(values), max(values)) if values else (0.0, 1.0)
+    air = max(
+        0.05 * (high - low), 1e-3
+    )  # a row that leaves the bounds, if only by rounding, is drawn on its own scale
     scale = 100 if metric.percent else 1
     return {
         "star": kinds.TextColumn("★", width=34, pinned=True, help="Starred trials"),
@@ -68,7 +71,7 @@ def column_config(trials: Sequence[Summary], metric: Metric) -> dict[str, Any]:
             help="Against the dense network on the same examples.",
         ),
         "way": kinds.LineChartColumn(
-            "on the way here", y_min=scale * low, y_max=scale * high if high > low else scale * low + 1,
+            "on the way here", y_min=scale * (low - air), y_max=scale * (high + air),
             help=f"{metric.label} of up to {_STEPS} trials that led here, this one last; all rows on one scale.",
         ),
         "layers": kinds.BarChartColumn(

@@ -15,7 +15,7 @@ from ui import theme
 from ui.figures import base
 from ui.theme import Palette
 
-_LANE, _AROUND = 34, 100  # pixels
+_LANE, _AROUND = 34, 130  # pixels
 _LEAST = 0.01  # of the metric: changes below are no strong colour
 
 
@@ -28,7 +28,7 @@ def tree(
     The trial with the key `current` is ringed and those with the ids `chosen` are large; a dotted line folds trials.
     """
     lanes = 1 + max(node.lane for node in drawn.nodes)
-    figure = base(palette, height=_LANE * lanes + _AROUND, x="branching, from the root on", y="")
+    figure = base(palette, height=_LANE * lanes + _AROUND, x="what grew from what, left to right", y="")
     for is_folded, dash in ((False, "solid"), (True, "dot")):
         edges = [edge for edge in drawn.edges if bool(edge.folded) == is_folded]
         xs, ys = _elbows(drawn, edges)
@@ -70,8 +70,8 @@ def tree(
                 "width": [3 if node.summary.key == current else 1 for node in drawn.nodes],
             },
             "colorbar": {
-                "title": {"text": "change" + (" (points)" if metric.percent else ""), "side": "right"},
-                "thickness": 12, "outlinewidth": 0, "lenmode": "pixels", "len": min(220, _LANE * lanes + 60),
+                "title": {"text": "change,<br>points" if metric.percent else "change", "side": "top"},
+                "thickness": 12, "outlinewidth": 0, "lenmode": "pixels", "len": min(220, _LANE * lanes + 90),
                 "y": 1, "yanchor": "top",
             },
         },

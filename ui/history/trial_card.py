@@ -16,9 +16,10 @@ from ui import figures, keeping, plans, report_button, theme, workspace
 from ui.history import difference_table, way_figure, words
 from ui.recover import taking
 
-_MOST_CHARACTERS = {"name": 80, "note": 2000}
-_MOST_TAGS, _TAG_CHARACTERS = 12, 40
+_MOST_CHARACTERS = {"name": 80, "tag": 40, "note": 2000}
+_MOST_TAGS = 12
 _LABEL = "label shown"  # the result that remembers what the form showed
+_SAVED = "label saved"  # the result that remembers a Save until it is confirmed
 _MOST_STEPS = 60  # of the way to a trial that one chart shows
 
 
@@ -124,30 +125,39 @@ def _label_form(chosen: Summary, tags: Sequence[str]) -> None:
     # Drawn anew when the label changes elsewhere: else the fields, and with the next Save the trial, said what it was.
     key = f"history:label:{chosen.id}:{hashlib.sha256(repr(label).encode()).hexdigest()}"
     with st.form(key, border=False):
-        name = st.text_input("Name", label.name, max_chars=_MOST_CHARACTERS["name"], key=f"{key}:name")
+        name = st.text_input("Name", label.name, key=f"{key}:name")
         star = st.toggle("Star", label.star, key=f"{key}:star")
         given = st.multiselect(
             "Tags", tags, list(label.tags), accept_new_options=True, max_selections=_MOST_TAGS,
             key=f"{key}:tags", placeholder="choose, or type a new one",
         )  # fmt: skip
         note = st.text_area(
-            "Note", label.note, max_chars=_MOST_CHARACTERS["note"], key=f"{key}:note", height=120,
-            placeholder="Why it was tried, what it showed",
-        )  # fmt: skip
+            "Note", label.note, key=f"{key}:note", height=120, placeholder="Why it was tried, what it showed"
+        )
         if st.form_submit_button("Save"):
-            cleaned = [_cut(tag, _TAG_CHARACTERS) for tag in given]
-            fresh = Label(
-                _cut(name, _MOST_CHARACTERS["name"]), _cut(note, _MOST_CHARACTERS["note"]), star,
-                tuple(dict.fromkeys(filter(None, cleaned))),
-            )  # fmt: skip
+            tidy = tuple(dict.fromkeys(filter(None, map(str.strip, given))))
+            fresh = Label(name.strip(), note.strip(), star, tidy)
+            if too_long := _too_long(fresh):
+                st.error(too_long)
+                return
             keeping.label_trial(chosen.id, fresh)
             workspace.keep_result(_LABEL, chosen.id, None)
+            workspace.keep_result(_SAVED, chosen.id, True)
             st.rerun()
+    if workspace.kept_result(_SAVED, chosen.id):
+        workspace.keep_result(_SAVED, chosen.id, None)
+        st.toast("Saved.")
 
 
-def _cut(text: str, most: int) -> str:
-    """At most so many characters of a text, without space around: the browser's own limit binds nobody."""
-    return text.strip()[:most].strip()
+def _too_long(label: Label) -> str:
+    """What of a label is longer than is kept, in a sentence; empty if nothing is. What was typed stays in its field."""
+    parts = [("name", label.name), ("note", label.note), *(("tag", tag) for tag in label.tags)]
+    return " ".join(
+        f"A {kind} has at most {_MOST_CHARACTERS[kind]:,} characters, and this one has {len(text):,}. "
+        "Shorten it and save again."
+        for kind, text in parts
+        if len(text) > _MOST_CHARACTERS[kind]
+    )
 
 
 def _how_it_came(chosen: Summary, trial: Trial, way: Sequence[Summary]) -> None:

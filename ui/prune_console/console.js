@@ -341,6 +341,8 @@ class Console {
     this.message = element("div", "message");
     this.message.setAttribute("role", "alert");
     const bar = element("div", "bar");
+    this.beside = element("div", "beside");
+    buttons.append(this.beside);
     bar.append(all, order, buttons);
     tools.append(bar, this.pasteBox, this.message);
     return tools;
@@ -509,9 +511,10 @@ class Console {
     parts.lock.setAttribute("aria-pressed", locked);
     parts.lock.title = locked ? "Let this row move again" : "Keep this row as it is when all targets move";
     parts.lock.setAttribute("aria-label", `Lock ${row.members.join(" + ")}`);
-    parts.kept.textContent = `${group(left)} of ${group(row.size)}`;
+    const exactly = `${group(left)} of ${group(row.size)}`;
+    parts.kept.textContent = row.size < 1e5 ? exactly : `${short(left)} of ${short(row.size)}`;
     parts.kept.classList.toggle("none", left === 0);
-    parts.kept.title = left === 0 ? "No connection left: only its bias speaks" : `${this.data.granularity}s kept`;
+    parts.kept.title = left === 0 ? "No connection left: only its bias speaks" : `${exactly} ${this.data.granularity}s kept`;
     if (parts.typed !== this.root.getRootNode().activeElement) parts.typed.value = this.typedText(target, ratio);
     const own = this.data.curves[target] ? this.predict({ [target]: ratio }, null) : null;
     parts.own.textContent = ratio > 0 && own !== null ? this.delta(own - this.data.dense.value) : "";
@@ -546,7 +549,7 @@ class Console {
     this.value.textContent = value === null ? "–" : this.text(value);
     this.root.classList.toggle("estimate", !shown);
     const change = value === null ? null : value - dense.value;
-    const isDense = Object.keys(ratios).length === 0 && (this.comparing || !state.picked);
+    const isDense = Object.keys(ratios).length === 0 && (this.comparing || !(state.picked || state.beside));
     this.change.textContent = change === null || isDense ? "" : this.delta(change);
     const clear = Math.abs(change) >= (metric.percent ? 0.0005 : 0.0005);
     this.change.className = `change ${!clear ? "" : change < 0 ? "bad" : "good"}`;
@@ -558,7 +561,8 @@ class Console {
     this.message.hidden = !data.message;
     this.undo.disabled = !state.can_undo;
     this.redo.disabled = !state.can_redo;
-    this.reset.disabled = Object.keys(this.cuts()).length === 0 && !state.picked;
+    this.reset.disabled = Object.keys(this.cuts()).length === 0 && !state.picked && !state.beside;
+    this.beside.textContent = state.beside ? `Cut as well: ${state.beside}.` : "";
     const free = this.free();
     const values = new Set(free.map((t) => this.ratios[t] || 0));
     const common = values.size === 1 ? [...values][0] : null;
