@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import sample_models
 from analysis import from_code, sources
 from analysis.errors import NetworkError
 from analysis.sources import Opened
+
+# Torch says so on every machine without an Intel GPU; workers import this module, too.
+warnings.filterwarnings("ignore", message="TF32 acceleration", category=UserWarning)
 
 
 def open_source(source: str) -> Opened:

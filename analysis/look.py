@@ -117,9 +117,9 @@ def count(value: float) -> str:
 
 
 def bytes_text(value: float) -> str:
-    """Bytes in KiB or MiB."""
+    """Bytes in KiB or MiB: 1,002 B, 12.5 KiB."""
     if value < 1024:
-        return f"{value:.0f} B"
+        return f"{value:,.0f} B"
     return f"{value / 1024:.1f} KiB" if value < 1024**2 else f"{value / 1024**2:.2f} MiB"
 
 

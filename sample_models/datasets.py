@@ -37,7 +37,8 @@ FASHION_CLASSES = (
     "Bag",
     "Ankle boot",
 )
-FASHION_MEAN, FASHION_STD = 0.2860, 0.3530  # of the 60,000 training images
+FASHION_WHITE, DIGITS_WHITE = 255, 16  # what a full pixel is in the files
+FASHION_MEAN, FASHION_STD = 0.2860, 0.3530  # of the 60,000 training images, after division by 255
 DIGITS_MEAN, DIGITS_STD = 0.305, 0.376  # of the training images, after division by 16
 CAR_FEATURES = (
     "cylinders",
@@ -64,7 +65,7 @@ def digits_training() -> TrainingData:
     from sklearn.datasets import load_digits  # slow to import, as below: workers on other data do without
 
     raw = load_digits()
-    images = torch.tensor(raw.images / 16.0, dtype=torch.float32)[:, None]
+    images = torch.tensor(raw.images / DIGITS_WHITE, dtype=torch.float32)[:, None]
     images = (images - DIGITS_MEAN) / DIGITS_STD
     labels = torch.tensor(raw.target, dtype=torch.int64)
     rest, test = _split(np.arange(len(labels)), 450, labels)
@@ -78,19 +79,7 @@ def digits_training() -> TrainingData:
 
 def auto_mpg_training() -> TrainingData:
     """236 / 58 / 98 cars, seed 0; features standardised by the training cars' mean and deviation."""
-    from mlxtend.data import autompg_data
-
-    features, miles = autompg_data()
-    x = torch.tensor(features[:, :7], dtype=torch.float32)
-    y = torch.tensor(miles, dtype=torch.float32)
-    rest, test = _split(np.arange(len(y)), 98)
-    fit, validation = _split(rest, 58)
-    x = (x - x[fit].mean(dim=0)) / x[fit].std(dim=0)
-    return TrainingData(
-        Split(x[fit], y[fit], "the 236 training cars of auto-mpg"),
-        Split(x[validation], y[validation], "the 58 validation cars of auto-mpg"),
-        Split(x[test], y[test], "the 98 test cars of auto-mpg"),
-    )
+    return _cars()[0]
 
 
 def fashion_training(folder: Path = FASHION_SYSTEM_FOLDER) -> TrainingData:
@@ -128,6 +117,7 @@ def digits() -> Dataset:
         class_names=tuple(str(digit) for digit in range(10)),
         offset=DIGITS_MEAN,
         scale=DIGITS_STD,
+        normalisation=_pixels_in_words(DIGITS_WHITE, DIGITS_MEAN, DIGITS_STD),
     )
 
 
@@ -144,13 +134,14 @@ def fashion() -> Dataset:
         class_names=FASHION_CLASSES,
         offset=FASHION_MEAN,
         scale=FASHION_STD,
+        normalisation=_pixels_in_words(FASHION_WHITE, FASHION_MEAN, FASHION_STD),
     )
 
 
 @cache
 def auto_mpg() -> Dataset:
     """auto-mpg for the app: fuel economy of 98 test cars from 7 features."""
-    parts = auto_mpg_training()
+    parts, mean, std = _cars()
     return Dataset(
         name="auto-mpg",
         task=REGRESSION,
@@ -158,6 +149,7 @@ def auto_mpg() -> Dataset:
         calibration=parts.fit,
         feature_names=CAR_FEATURES,
         target_unit="miles per gallon",
+        normalisation=_cars_in_words(mean, std),
     )
 
 
@@ -200,9 +192,43 @@ def _fashion_test() -> Split:
     return Split(images, labels, "the 10,000 Fashion-MNIST test images")
 
 
+def _pixels_in_words(white: int, mean: float, std: float) -> str:
+    return (
+        f"Pixels from 0 to {white} are divided by {white}, then reduced by the mean {mean:g} and divided by the standard "
+        f"deviation {std:g}."
+    )
+
+
+def _cars() -> tuple[TrainingData, Tensor, Tensor]:
+    """The cars, and the mean and standard deviation of each feature that they are standardised by."""
+    from mlxtend.data import autompg_data
+
+    features, miles = autompg_data()
+    x = torch.tensor(features[:, :7], dtype=torch.float32)
+    y = torch.tensor(miles, dtype=torch.float32)
+    rest, test = _split(np.arange(len(y)), 98)
+    fit, validation = _split(rest, 58)
+    mean, std = x[fit].mean(dim=0), x[fit].std(dim=0)
+    x = (x - mean) / std
+    parts = TrainingData(
+        Split(x[fit], y[fit], "the 236 training cars of auto-mpg"),
+        Split(x[validation], y[validation], "the 58 validation cars of auto-mpg"),
+        Split(x[test], y[test], "the 98 test cars of auto-mpg"),
+    )
+    return parts, mean, std
+
+
+def _cars_in_words(mean: Tensor, std: Tensor) -> str:
+    *first, last = (
+        f"{m:.6g} and {s:.6g} of {name}"
+        for name, m, s in zip(CAR_FEATURES, mean.tolist(), std.tolist(), strict=True)
+    )
+    return f"Each feature is reduced by its mean and divided by its standard deviation, which are {', '.join(first)}, and {last}."
+
+
 def _normalise_fashion(images: np.ndarray) -> Tensor:
     """uint8 (N, 28, 28) to float32 (N, 1, 28, 28), zero mean and unit deviation."""
-    pixels = torch.from_numpy(images).float().div_(255)[:, None]
+    pixels = torch.from_numpy(images).float().div_(FASHION_WHITE)[:, None]
     return (pixels - FASHION_MEAN) / FASHION_STD
 
 

@@ -13,10 +13,12 @@ from analysis.allocation.methods.greedy import ORDERS
 from analysis.allocation.problem import CAP
 from analysis.allocation.proposal import TimingError
 from analysis.allocation.registry import METHODS, find_method
-from analysis.commands.measured import interval_data, number
+from analysis.allocation.repaired_curves import usual_repair
+from analysis.commands.measured import interval_data, no_better, number
 from analysis.commands.options import (
     add_cut,
     add_source,
+    counted,
     epochs,
     file_to_write,
     opened,
@@ -110,7 +112,7 @@ def run(open_source: Open, options: argparse.Namespace) -> tuple[dict[str, Any],
         "criterion": criterion,
         "images": len(case.split),
         "dense": _figures(dense),
-        "proposals": [_entry(one, after.get(one.name)) for one in found],
+        "proposals": [_entry(network, one, after.get(one.name)) for one in found],
     }
     if options.output:
         best = _best(made, goal, granularity)
@@ -124,7 +126,7 @@ def run(open_source: Open, options: argparse.Namespace) -> tuple[dict[str, Any],
 
 def _recovered(case: Case, made: Sequence[Measured], count: int) -> dict[str, Recovery]:
     """Each proposal after the same fine-tuning."""
-    progress(f"fine-tuning {len(made)} proposal(s) for {count} epoch(s) each")
+    progress(f"fine-tuning {counted(len(made), 'proposal')} for {counted(count, 'epoch')}")
     plans = {one.name: one.proposal.plan for one in made if one.proposal is not None}
     wanted = recovered_proposals.parameters(plans, recovered_proposals.recipe_for(count))
     parts = recovered_proposals.run(case, wanted, [], lambda share: None)
@@ -143,13 +145,14 @@ def _figures(found: Appraisal) -> dict[str, Any]:
     return {"quality": interval_data(found.quality), **found.costs}
 
 
-def _entry(found: Measured, after: Recovery | None) -> dict[str, Any]:
+def _entry(network: Network, found: Measured, after: Recovery | None) -> dict[str, Any]:
     entry: dict[str, Any] = {"name": found.name, "method": found.method}
     if found.proposal is None or found.appraisal is None:
         return entry | {"refused": found.refused}
     made = found.proposal
     entry |= {
         "ratios": made.plan.ratios,
+        "repair": usual_repair(network) if made.plan.recovered else None,
         **_figures(found.appraisal),
         "change": interval_data(found.appraisal.change),
         "predicted": made.predicted,
@@ -203,9 +206,15 @@ def _text(report: Mapping[str, Any], network: Network, goal: Goal) -> str:
                 continue
             lines.append(
                 f"  {'  recovered':24} {number(after['quality'])}   change {number(after['change'], signed=True)}   "
-                f"{after['seconds']:.1f} s"
+                f"{after['seconds']:.1f} s" + ("" if after["epoch"] else f"; {no_better(after['epochs'])}")
             )
     single = [entry for entry in report["proposals"] if "ratios" in entry]
+    repairs = {entry["repair"] for entry in single} - {None}
+    lines += [
+        f"measured after {name}: the plan names these weights, which are kept on this machine alone "
+        "(--as-cut leaves that away)"
+        for name in sorted(repairs)
+    ]
     if len(single) == 1:
         lines.append("removed")
         lines += [f"  {target:24} {ratio:.1%}" for target, ratio in single[0]["ratios"].items()]

@@ -11,7 +11,7 @@ from typing import Any
 
 from analysis.commands.measured import Measured, intervals, number, report_of, text_of
 from analysis.commands.measuring import add_plan, plan_of
-from analysis.commands.options import add_source, opened, progress, written
+from analysis.commands.options import add_source, folder_to_write, opened, progress, written
 from analysis.errors import ExportError, PrunescopeError
 from analysis.export.bundle import CARD, PLAN, notes
 from analysis.export.checked import Checked, checked
@@ -22,20 +22,20 @@ from analysis.units import Case, Open
 from analysis.units.export import measured, pack
 
 COMMANDS = {
-    "export": "prune, and write files that were loaded back and checked, with the plan and a model card"
+    "export": "write a network, pruned or whole, in files that were loaded back and checked, with the plan and a model card"
 }
 
 
 def add_arguments(command: argparse.ArgumentParser, name: str) -> None:
     """The arguments of the command."""
     add_source(command)
-    add_plan(command, required=True)
+    add_plan(command, required=False)
     command.add_argument(
         "--format", nargs="+", metavar="NAME", choices=tuple(FORMATS), default=(),
         help=f"(default: every one that the network can be written in) {', '.join(FORMATS)}",
     )  # fmt: skip
     command.add_argument(
-        "-o", "--output", type=_folder, required=True, metavar="FOLDER",
+        "-o", "--output", type=folder_to_write, required=True, metavar="FOLDER",
         help="made if it is not there; each format gets a folder of its own in it",
     )  # fmt: skip
 
@@ -57,7 +57,7 @@ def run(open_source: Open, options: argparse.Namespace) -> tuple[dict[str, Any],
     if wanting:
         others = f" Written to {options.output}: {', '.join(checks)}." if checks else ""
         raise ExportError(" ".join(wanting) + others)
-    found = Measured(case.network, plan, case.pruned, dense, now)
+    found = Measured(case.network, plan, case.pruned, dense, now, case.selection.channels)
     report = report_of(found)
     report["exports"] = [_entry(check) for check in checks.values()]
     report["refused"] = refusals
@@ -91,7 +91,7 @@ def _write(folder: Path, shipment: Shipment, checks: Mapping[str, Checked]) -> N
     papers = notes(shipment, list(checks.values()), date.today())
     formats = {name: check.files for name, check in checks.items()}
     for path, content in parcel(formats, papers).items():
-        written(folder / path, partial(_put, folder / path, content))
+        written(folder / path, partial(_put, folder / path, content), "folder with -o")
     for name, check in checks.items():
         for file in sorted({*FORMATS[name].names} - {*check.files}):
             _drop(folder / name / file)
@@ -127,7 +127,8 @@ def _entry(check: Checked) -> dict[str, Any]:
 
 def _lines(report: Mapping[str, Any]) -> list[str]:
     """What was written and how it was checked, for a person."""
-    lines = [f"exported to {report['folder']}, with {PLAN} and {CARD}"]
+    what = "" if "plan" in report else " the network whole"
+    lines = [f"exported{what} to {report['folder']}, with {PLAN} and {CARD}"]
     for entry in report["exports"]:
         headline, interval = next(iter(entry["quality"].items()))
         lines.append(
@@ -137,13 +138,3 @@ def _lines(report: Mapping[str, Any]) -> list[str]:
         lines += [f"    {file} ({size:,} bytes)" for file, size in entry["files"].items()]
     lines += [f"  {name:20} not written: {reason}" for name, reason in report["refused"].items()]
     return lines
-
-
-def _folder(text: str) -> Path:
-    """The path of a folder that is there, or can be made."""
-    path = Path(text)
-    if path.exists() and not path.is_dir():
-        raise argparse.ArgumentTypeError(f"{text!r} is a file; name a folder")
-    if not path.resolve().parent.is_dir():
-        raise argparse.ArgumentTypeError(f"{text!r} is not in an existing folder")
-    return path

@@ -3,28 +3,45 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import torch
+
 from analysis.look import threads
 from analysis.measure.measurement import Measurement
-from analysis.measure.quality import Interval
+from analysis.measure.quality import Evaluation, Interval
 from analysis.network import Network
 from analysis.pruning.plan import GRANULARITIES, Plan
 
 
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """What a command works on and what it found."""
+    """What a command works on and what it found; ``gone[group]`` are the channels that are removed."""
 
     network: Network
     plan: Plan
     pruned: Network
     dense: Measurement
     measurement: Measurement
+    gone: Mapping[str, tuple[int, ...]]
+
+
+LABELS = {
+    "parameters": "parameters",
+    "connections": "connections",
+    "nonzero_connections": "nonzero connections",
+    "macs": "MACs",
+    "bytes": "bytes as saved",
+    "best_bytes": "bytes at best",
+    "latency_ms": "latency (ms)",
+    "dense_latency_ms": "dense latency (ms)",
+}  # what is said to a person of a report's keys
 
 
 def report_of(run: Measured) -> dict[str, Any]:
+    """What was found, as plain data."""
     measurement, cost = run.measurement, run.measurement.cost
     evaluation = measurement.evaluation
     report: dict[str, Any] = {
@@ -55,6 +72,8 @@ def report_of(run: Measured) -> dict[str, Any]:
                 "name": group.name,
                 "members": list(group.members),
                 "size": group.size,
+                "left": group.size - len(run.gone.get(group.name, ())),
+                "unit": group.unit,
                 "verdict": group.verdict,
                 "reason": group.reason,
             }
@@ -79,8 +98,8 @@ def report_of(run: Measured) -> dict[str, Any]:
     return report
 
 
-def text_of(report: dict[str, Any], run: Measured) -> str:
-    """The report for a person."""
+def text_of(report: dict[str, Any], run: Measured, *, parts: bool = False) -> str:
+    """The report for a person; with `parts` it lists layers and groups."""
     lines = [f"{report['network']}: {report['task']}, {report['images']:,} examples"]
     for name, interval in report["quality"].items():
         line = f"  {name:20} {number(interval)}"
@@ -90,23 +109,15 @@ def text_of(report: dict[str, Any], run: Measured) -> str:
     for name in ("parameters", "connections", "nonzero_connections", "macs", "bytes"):
         dense = report.get("dense", {}).get(name)
         share = f"   {report[name] / dense:.1%} of {dense:,}" if dense else ""
-        lines.append(f"  {name:20} {report[name]:,}{share}")
+        lines.append(f"  {LABELS[name]:20} {report[name]:,}{share}")
     best = report["best_encoding"]
-    lines.append(f"  {'best encoding':20} {best['bytes']:,} ({best['name']})")
+    lines.append(f"  {LABELS['best_bytes']:20} {best['bytes']:,} ({best['name']})")
     time = report["latency_ms"]
     lines.append(
         f"  {'latency':20} {time['median']:.3f} ms ({time['low']:.3f} to {time['high']:.3f}), "
         f"batch {time['batch']}, {threads(time['threads'])}"
     )
-    lines.append("layers")
-    for layer in report["layers"]:
-        shape = "x".join(map(str, layer["shape"]))
-        lines.append(f"  {layer['name']:24} {layer['type']:10} {shape:14} {layer['macs']:>12,} MACs")
-    lines.append("groups")
-    for group in report["groups"]:
-        reason = f": {group['reason']}" if group["reason"] else ""
-        members = " + ".join(group["members"])
-        lines.append(f"  {members:44} {group['size']:>4} channels  {group['verdict']}{reason}")
+    lines += _parts(report) if parts else []
     picks = report.get("plan", {}).get("picks", {})
     lines += ["picked by hand"] if picks else []
     lines += [
@@ -118,6 +129,34 @@ def text_of(report: dict[str, Any], run: Measured) -> str:
     if "file" in report:
         lines.append(f"saved {report['file']} ({report['file_bytes']:,} bytes)")
     return "\n".join(lines)
+
+
+def _parts(report: Mapping[str, Any]) -> list[str]:
+    """The layers as they are now, and what is left of each group."""
+    lines = ["layers"]
+    for layer in report["layers"]:
+        shape = "x".join(map(str, layer["shape"]))
+        lines.append(f"  {layer['name']:24} {layer['type']:10} {shape:14} {layer['macs']:>12,} MACs")
+    lines.append("groups")
+    for group in report["groups"]:
+        reason = f": {group['reason']}" if group["reason"] else ""
+        members = " + ".join(group["members"])
+        left, size = group["left"], group["size"]
+        count = f"{size}" if left == size else f"{left} of {size}"
+        lines.append(f"  {members:44} {count:>10} {group['unit']}s  {group['verdict']}{reason}")
+    return lines
+
+
+def identical(after: Evaluation, before: Evaluation) -> bool:
+    """True if both answered every example with the very same outputs: there is no difference to be unsure of."""
+    return torch.equal(after.outputs, before.outputs)
+
+
+def no_better(epochs: int) -> str:
+    """What is said of a training that gave back what it began with."""
+    tried = f"none of {epochs} epochs" if epochs > 1 else "the one epoch"
+    was = "was" if epochs > 1 else "was not"
+    return f"{tried} {was} better on the held-out examples than the start: the weights are unchanged"
 
 
 def _picks(plan: Plan) -> dict[str, dict[str, list[int]]]:
@@ -132,6 +171,7 @@ def _picks(plan: Plan) -> dict[str, dict[str, list[int]]]:
 
 
 def number(interval: dict[str, float | None], *, signed: bool = False) -> str:
+    """An interval for a person."""
     sign = "+" if signed else ""
     parts = [interval["value"], interval["low"], interval["high"]]
     value, low, high = ("unknown" if p is None else f"{p:{sign}.4f}" for p in parts)
@@ -139,9 +179,11 @@ def number(interval: dict[str, float | None], *, signed: bool = False) -> str:
 
 
 def intervals(intervals: Any) -> dict[str, dict[str, float | None]]:
+    """Intervals by name as plain data."""
     return {name: interval_data(interval) for name, interval in intervals.items()}
 
 
 def interval_data(interval: Interval) -> dict[str, float | None]:
+    """An interval as plain data; None where it has no value."""
     values = {"value": interval.value, "low": interval.low, "high": interval.high}
     return {key: value if math.isfinite(value) else None for key, value in values.items()}

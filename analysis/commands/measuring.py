@@ -35,9 +35,10 @@ def add_arguments(command: argparse.ArgumentParser, name: str) -> None:
 
 
 def add_plan(command: argparse.ArgumentParser, *, required: bool) -> None:
-    """What is removed: a plan of a file, or one ratio everywhere."""
+    """What is removed: a plan of a file, or one ratio everywhere; nothing, unless that is `required`."""
     what = command.add_mutually_exclusive_group(required=required)
-    what.add_argument("--plan", type=Path, metavar="FILE", help="a plan saved as JSON")
+    otherwise = "" if required else " (without --plan and --all: nothing is removed)"
+    what.add_argument("--plan", type=Path, metavar="FILE", help=f"a plan saved as JSON{otherwise}")
     what.add_argument("--all", type=share, metavar="RATIO", help="remove this share of every target")
     add_cut(command, "with --all ")
 
@@ -49,7 +50,7 @@ def run(open_source: Open, options: argparse.Namespace) -> tuple[dict[str, Any],
     if options.command == "prune":
         report["file"] = str(options.output)
         report["file_bytes"] = written(options.output, lambda: save_pt2(found.pruned, options.output))
-    return report, text_of(report, found)
+    return report, text_of(report, found, parts=options.command != "prune")
 
 
 def _measured(open_source: Open, options: argparse.Namespace) -> Measured:
@@ -58,14 +59,15 @@ def _measured(open_source: Open, options: argparse.Namespace) -> Measured:
     plan = plan_of(network, options)
     if not plan.is_dense:
         progress(f"scoring by {plan.criterion}")
-    pruned = Case(network, dataset, dataset.evaluation, plan).pruned
+    case = Case(network, dataset, dataset.evaluation, plan)
+    pruned, gone = case.pruned, case.selection.channels
     progress(f"measuring the dense network on {dataset.evaluation.origin}")
     dense = measure(network, dataset.evaluation, dataset.task)
     if plan.is_dense:
-        return Measured(network, plan, network, dense, dense)
+        return Measured(network, plan, network, dense, dense, gone)
     progress("measuring the pruned network")
     measurement = measure(pruned, dataset.evaluation, dataset.task, dense=dense)
-    return Measured(network, plan, pruned, dense, measurement)
+    return Measured(network, plan, pruned, dense, measurement, gone)
 
 
 def read_plan(path: Path, network: Network) -> Plan:
@@ -74,10 +76,12 @@ def read_plan(path: Path, network: Network) -> Plan:
     Raises
     ------
     PlanError
-        If the file cannot be read, is no plan, or the plan is for another network.
+        If there is no such file, it cannot be read, is no plan, or the plan is for another network.
     """
     try:
         plan = from_json(path.read_bytes())
+    except FileNotFoundError as error:
+        raise PlanError(f"There is no file {path}. Name a plan saved as JSON.") from error
     except OSError as error:
         raise PlanError(f"The plan {path} cannot be read ({error.strerror}).") from error
     check_plan(plan, network)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -68,7 +69,8 @@ def share(text: str) -> float:
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
     if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
+        remedy = f"{value / 100:g} for {value:g}%" if 1 < value <= 100 else "0.3 for 30%"
+        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1; write {remedy}")
     return value
 
 
@@ -96,15 +98,46 @@ def file_to_write(*suffixes: str) -> Callable[[str], Path]:
         path = Path(text)
         if path.suffix not in suffixes:
             raise argparse.ArgumentTypeError(f"{text!r} does not end in {' or '.join(suffixes)}")
-        if path.is_dir() or not path.parent.is_dir():
-            raise argparse.ArgumentTypeError(f"{text!r} is not a file in an existing folder")
+        try:
+            if path.is_dir():
+                raise argparse.ArgumentTypeError(f"{text!r} is a folder; name a file")
+            if path.exists():
+                path.open("ab").close()  # adds nothing
+            else:
+                _try(path.parent)
+        except OSError as error:
+            raise _unwritable(text, error) from error
         return path
 
     return read
 
 
-def written(path: Path, write: Callable[[], int]) -> int:
-    """Write a file, and return how many bytes it has.
+def folder_to_write(text: str) -> Path:
+    """The path of a folder that can be written in, or made."""
+    path = Path(text)
+    try:
+        if path.exists() and not path.is_dir():
+            raise argparse.ArgumentTypeError(f"{text!r} is a file; name a folder")
+        _try(path if path.exists() else path.resolve().parent)
+    except OSError as error:
+        raise _unwritable(text, error) from error
+    return path
+
+
+def _try(folder: Path) -> None:
+    """Write into a folder and leave nothing there, so that it is refused before the work and not after it."""
+    if not folder.is_dir():
+        raise argparse.ArgumentTypeError(f"the folder {folder} does not exist; make it first")
+    tempfile.TemporaryFile(dir=folder).close()
+
+
+def _unwritable(text: str, error: OSError) -> argparse.ArgumentTypeError:
+    why = "no file can be made there" if isinstance(error, FileNotFoundError) else error.strerror
+    return argparse.ArgumentTypeError(f"{text!r} cannot be written ({why})")
+
+
+def written(path: Path, write: Callable[[], int], other: str = "file with -o") -> int:
+    """Write a file, and return how many bytes it has; `other` says what is to be named if that fails.
 
     Raises
     ------
@@ -116,8 +149,13 @@ def written(path: Path, write: Callable[[], int]) -> int:
         return write()
     except OSError as error:
         raise PrunescopeError(
-            f"{path} cannot be written ({error.strerror}). Name another file with -o."
+            f"{path} cannot be written ({error.strerror}). Name another {other}."
         ) from error
+
+
+def counted(number: int, noun: str) -> str:
+    """A number of things, such as "1 target" and "3 targets"."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def progress(message: str) -> None:

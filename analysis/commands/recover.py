@@ -8,7 +8,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from analysis.commands.measured import Measured, interval_data, number, report_of, text_of
+from analysis.commands.measured import (
+    Measured,
+    identical,
+    interval_data,
+    no_better,
+    number,
+    report_of,
+    text_of,
+)
 from analysis.commands.measuring import add_plan, plan_of
 from analysis.commands.options import add_source, epochs, file_to_write, opened, progress, written
 from analysis.errors import PlanError
@@ -62,11 +70,16 @@ _AUGMENTATION = {
 
 @dataclass(frozen=True)
 class _Gain:
-    """What one method brought: the change of the headline metric by it, paired, and the seconds it took."""
+    """What one method brought: the change of the headline metric by it, paired, and the seconds it took.
+
+    `identical` if it changed no output; `settings` are the step's.
+    """
 
     method: str
     change: Interval
     seconds: float
+    identical: bool
+    settings: Mapping[str, Any]
 
 
 def add_arguments(command: argparse.ArgumentParser, name: str) -> None:
@@ -141,7 +154,7 @@ def run(open_source: Open, options: argparse.Namespace) -> tuple[dict[str, Any],
         at, plan, settings = _carried_out(method, at, plan, options)
         spent = time.perf_counter() - start
         after = evaluate(at.network, case.split, before.task)
-        gains.append(_Gain(method, headline_change(after, before), spent))
+        gains.append(_Gain(method, headline_change(after, before), spent, identical(after, before), settings))
         steps.append(Step(method, settings, spent))
         before = after
     size = written(options.output, lambda: save_pt2(at.network, options.output)) if options.output else 0
@@ -152,9 +165,11 @@ def run(open_source: Open, options: argparse.Namespace) -> tuple[dict[str, Any],
         at.network,
         dense,
         measure(at.network, case.split, before.task, dense=dense, evaluation=before),
+        at.selection.channels,
     )
     report = report_of(found)
     report["pruned"] = interval_data(cut.headline)
+    report["before"] = [step.method for step in case.recovered.steps] if case.recovered else []
     report["recovered"] = [_entry(gain) for gain in gains]
     if options.output:
         report["file"] = str(options.output)
@@ -162,7 +177,7 @@ def run(open_source: Open, options: argparse.Namespace) -> tuple[dict[str, Any],
     if options.save_plan:
         text = to_json(plan)
         report["plan_file"] = str(options.save_plan)
-        written(options.save_plan, lambda: options.save_plan.write_text(text))
+        written(options.save_plan, lambda: options.save_plan.write_text(text), "file with --save-plan")
     return report, "\n".join(_text(report, found))
 
 
@@ -229,15 +244,25 @@ def _entry(gain: _Gain) -> dict[str, Any]:
         "change": interval_data(gain.change),
         "seconds": gain.seconds,
         "per_second": each,
+        "identical": gain.identical,
+        **{key: gain.settings[key] for key in ("epoch", "epochs") if key in gain.settings},
     }
 
 
 def _text(report: Mapping[str, Any], found: Measured) -> Sequence[str]:
-    lines = [text_of(dict(report), found), "recovered", f"  {'as pruned':20} {number(report['pruned'])}"]
-    lines += [
-        f"  {entry['method']:20} {number(entry['change'], signed=True)} in {entry['seconds']:.1f} s"
-        for entry in report["recovered"]
-    ]
+    before = f"   after {', '.join(report['before'])}" if report["before"] else ""
+    start = "before" if before else "as pruned"
+    lines = [text_of(dict(report), found), "recovered", f"  {start:20} {number(report['pruned'])}{before}"]
+    lines += [_line(entry) for entry in report["recovered"]]
     if "plan_file" in report:
-        lines.append(f"saved {report['plan_file']}: its weights are {found.plan.recovered[:12]}…")
+        lines.append(
+            f"saved {report['plan_file']}: its weights are {found.plan.recovered[:12]}…, kept on this machine"
+        )
     return lines
+
+
+def _line(entry: Mapping[str, Any]) -> str:
+    """What a method brought, for a person; a training that kept its start says so."""
+    brought = "identical answers" if entry["identical"] else number(entry["change"], signed=True)
+    line = f"  {entry['method']:20} {brought} in {entry['seconds']:.1f} s"
+    return f"{line}: {no_better(entry['epochs'])}" if entry.get("epoch") == 0 else line

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from itertools import combinations
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from analysis.commands.measured import Measured, intervals, number, report_of, text_of
+from analysis.commands.measured import LABELS, Measured, identical, intervals, number, report_of, text_of
 from analysis.commands.measuring import add_plan, plan_of, read_plan
 from analysis.commands.options import add_source, file_to_write, opened, progress, written
 from analysis.errors import PlanError
@@ -18,9 +18,11 @@ from analysis.history.trial import Label
 from analysis.measure.measurement import Measurement, measure
 from analysis.measure.quality import change
 from analysis.pruning.plan import Plan
-from analysis.report import LETTERS, MOST, Reported, Subject, comparison_report, trial_report
 from analysis.sources import Opened, stem_of
 from analysis.units import Case, Open
+
+if TYPE_CHECKING:  # what draws figures is imported when a page is written: no other command waits for it
+    from analysis.report import Reported, Subject
 
 COMMANDS = {
     "report": "measure a plan, and write an HTML report that stands by itself",
@@ -51,17 +53,21 @@ def run(open_source: Open, options: argparse.Namespace) -> tuple[dict[str, Any],
 
 
 def _report(open_source: Open, options: argparse.Namespace) -> tuple[dict[str, Any], str]:
+    from analysis.report import trial_report
+
     source = opened(open_source, options)
     plan = plan_of(source.network, options)
     dense = _dense(source)
-    trial, measurement = _measured(source, plan, dense, Label(options.name, options.note))
-    found = Measured(source.network, plan, measurement.network, dense, measurement)
+    trial, measurement, gone = _measured(source, plan, dense, Label(options.name, options.note))
+    found = Measured(source.network, plan, measurement.network, dense, measurement, gone)
     report = report_of(found)
     _write(options.output, trial_report(_subject(source, dense), trial), report)
     return report, text_of(report, found)
 
 
 def _compare(open_source: Open, options: argparse.Namespace) -> tuple[dict[str, Any], str]:
+    from analysis.report import LETTERS, MOST, comparison_report
+
     paths = options.plans
     if not 2 <= len(paths) <= MOST:
         raise PlanError(
@@ -69,8 +75,13 @@ def _compare(open_source: Open, options: argparse.Namespace) -> tuple[dict[str, 
         )
     source = opened(open_source, options)
     plans = [read_plan(path, source.network) for path in paths]
+    for one, other in combinations(range(len(plans)), 2):
+        if plans[one] == plans[other]:
+            progress(
+                f"note: {LETTERS[one]} and {LETTERS[other]} are the same plan ({paths[one]}, {paths[other]})"
+            )
     dense = _dense(source)
-    trials, measured = zip(
+    trials, measured, _ = zip(
         *(_measured(source, plan, dense, Label(path.stem)) for path, plan in zip(paths, plans, strict=True)),
         strict=True,
     )
@@ -86,17 +97,23 @@ def _dense(source: Opened) -> Measurement:
     return measure(source.network, evaluation, source.dataset.task)
 
 
-def _measured(source: Opened, plan: Plan, dense: Measurement, label: Label) -> tuple[Reported, Measurement]:
-    """The trial of a plan, and its measurement."""
+def _measured(
+    source: Opened, plan: Plan, dense: Measurement, label: Label
+) -> tuple[Reported, Measurement, Mapping[str, tuple[int, ...]]]:
+    """The trial of a plan, its measurement, and the channels that it removes."""
+    from analysis.report import Reported
+
     progress(f"pruning and measuring {label.name or 'the plan'}")
     split, task = dense.evaluation.split, dense.evaluation.task
     case = Case(source.network, source.dataset, split, plan)
     found = dense if plan.is_dense else measure(case.pruned, split, task, dense=dense)
     steps = case.recovered.steps if case.recovered else ()
-    return Reported(plan, found, steps, label), found
+    return Reported(plan, found, steps, label), found, case.selection.channels
 
 
 def _subject(source: Opened, dense: Measurement) -> Subject:
+    from analysis.report import Subject
+
     return Subject(stem_of(source.network.name), source.dataset, dense, time.time())
 
 
@@ -115,7 +132,13 @@ def _comparison(
         "images": len(dense.evaluation.split),
         "dense": _numbers(dense),
         "plans": [
-            {"file": file, "criterion": plan.criterion, **_numbers(found), "change": intervals(found.change)}
+            {
+                "file": file,
+                "criterion": plan.criterion,
+                **_numbers(found),
+                "change": intervals(found.change),
+                "identical": identical(found.evaluation, dense.evaluation),
+            }
             for file, plan, found in zip(files, plans, measured, strict=True)
         ],
         "differences": [
@@ -123,6 +146,7 @@ def _comparison(
                 "plan": files[after],
                 "against": files[before],
                 "change": intervals(change(measured[after].evaluation, measured[before].evaluation)),
+                "identical": identical(measured[after].evaluation, measured[before].evaluation),
             }
             for before, after in combinations(range(len(files)), 2)
         ],
@@ -151,6 +175,8 @@ _COUNTS: Mapping[str, Callable[[Measurement], int]] = {
 
 def _text(report: Mapping[str, Any]) -> str:
     """The comparison for a person: the plans under letters, a column each."""
+    from analysis.report import LETTERS
+
     named = dict(zip(LETTERS, report["plans"], strict=False))
     entries = {"dense": report["dense"], **named}
     lines = [f"{report['network']}: {report['task']}, {report['images']:,} examples"]
@@ -159,17 +185,19 @@ def _text(report: Mapping[str, Any]) -> str:
     for metric in report["dense"]["quality"]:
         lines.append(_row(metric, (_short(entry["quality"][metric]) for entry in entries.values())))
     for key in _COUNTS:
-        lines.append(_row(key, (f"{entry[key]:,}" for entry in entries.values())))
+        lines.append(_row(LABELS[key], (f"{entry[key]:,}" for entry in entries.values())))
     for key in ("latency_ms", "dense_latency_ms"):
-        lines.append(_row(key, (f"{entry[key]['median']:.3f}" for entry in entries.values())))
-    pairs = [(letter, "dense", entry["change"]) for letter, entry in named.items()]
+        lines.append(_row(LABELS[key], (f"{entry[key]['median']:.3f}" for entry in entries.values())))
+    pairs = [(letter, "dense", entry) for letter, entry in named.items()]
     pairs += [
-        (after, before, one["change"])
+        (after, before, one)
         for (before, after), one in zip(combinations(named, 2), report["differences"], strict=True)
     ]
-    for after, before, changes in pairs:
-        lines.append(f"{after} against {before}, on the same examples")
-        lines += [f"  {metric:20} {number(value, signed=True)}" for metric, value in changes.items()]
+    for after, before, found in pairs:
+        alike = ": identical answers" if found["identical"] else ""
+        lines.append(f"{after} against {before}, on the same examples{alike}")
+        if not alike:
+            lines += [f"  {name:20} {number(value, signed=True)}" for name, value in found["change"].items()]
     if "file" in report:
         lines.append(f"saved {report['file']} ({report['file_bytes']:,} bytes)")
     return "\n".join(lines)

@@ -11,7 +11,16 @@ from pathlib import Path
 from typing import Any
 
 from analysis.commands.measured import interval_data, number
-from analysis.commands.options import add_cut, add_source, file_to_write, opened, progress, share, written
+from analysis.commands.options import (
+    add_cut,
+    add_source,
+    counted,
+    file_to_write,
+    opened,
+    progress,
+    share,
+    written,
+)
 from analysis.errors import CriterionError
 from analysis.importance.registry import find_criterion, score
 from analysis.importance.scores import Scores
@@ -51,7 +60,7 @@ def run(open_source: Open, options: argparse.Namespace) -> tuple[dict[str, Any],
         raise CriterionError(
             f"{criterion.label} ranks no {granularity}s of {network.name}. Choose another criterion or granularity."
         )
-    progress(f"measuring {len(chosen)} target(s) on {dataset.evaluation.origin}")
+    progress(f"measuring {counted(len(chosen), 'target')} on {dataset.evaluation.origin}")
     gauge = Gauge(network, dataset.evaluation, dataset.task)
     points = list(_points(gauge, scores, granularity, chosen, options.ratios))
     report: dict[str, Any] = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import stat
 import zipfile
 from collections.abc import Mapping, Sequence
 from datetime import date
@@ -12,7 +13,9 @@ from analysis.export.shipment import Shipment
 from analysis.pruning.plan_json import to_json
 
 CARD, PLAN = "MODEL_CARD.md", "plan.json"
-_STAMP = (1980, 1, 1, 0, 0, 0)  # equal files give equal zips
+_STAMP = (1980, 1, 1, 0, 0, 0)  # always the same, not now: equal files give equal zips, and so equal digests
+_UNIX = 3  # what made the archive, so that permissions are read
+_MODE = stat.S_IFREG | 0o644  # without it files would be unpacked as 0600
 
 
 def notes(shipment: Shipment, exports: Sequence[Shown], on: date) -> dict[str, bytes]:
@@ -30,5 +33,6 @@ def bundle(files: Mapping[str, bytes]) -> bytes:
         for name, content in files.items():
             entry = zipfile.ZipInfo(name, _STAMP)
             entry.compress_type = zipfile.ZIP_DEFLATED
+            entry.create_system, entry.external_attr = _UNIX, _MODE << 16
             archive.writestr(entry, content)
     return buffer.getvalue()

@@ -27,6 +27,9 @@ class Checked:
         What to hand over: content by file name.
     difference : float
         The largest absolute difference between its answers and the network's, over all `examples`.
+    allowed : float
+        The largest that would have passed: the format's tolerance times the network's largest answer, or times 1 if
+        that is smaller.
     quality : mapping
         The task's metrics of its answers, with 95% intervals, by key.
     examples : int
@@ -36,6 +39,7 @@ class Checked:
     name: str
     files: Files
     difference: float
+    allowed: float
     quality: Mapping[str, Interval]
     examples: int
 
@@ -82,13 +86,14 @@ def checked(form: Format, shipment: Shipment) -> Checked:
             f"{tuple(expected.shape)}, or with NaN. {_REMEDY}"
         )
     difference = float((found - expected).abs().max())
-    if difference > form.tolerance * max(1.0, float(expected.abs().max())):
+    allowed = form.tolerance * max(1.0, float(expected.abs().max()))
+    if difference > allowed:
         raise ExportError(
             f"{form.label} answers otherwise than the network: by up to {difference:.2g} on {len(examples):,} "
             f"examples. {_REMEDY}"
         )
     return Checked(
-        form.name, files, difference, quality(assess(shipment.task, examples, found)), len(examples)
+        form.name, files, difference, allowed, quality(assess(shipment.task, examples, found)), len(examples)
     )
 
 

@@ -15,11 +15,16 @@ from analysis.export.pt2 import program_of
 from analysis.export.shipment import Shipment, in_batches
 from analysis.network import Network, first_line, node_values, replace_modules
 
-FILE = "network.onnx"
+FILE, BATCH = "network.onnx", "batch"
+CODE = """\
+import onnxruntime
+session = onnxruntime.InferenceSession("network.onnx")
+(outputs,) = session.run(None, {session.get_inputs()[0].name: inputs.numpy()})
+"""
 
 
 def write(shipment: Shipment) -> dict[str, bytes]:
-    """The pruned network as ONNX, with a free batch dimension.
+    """The pruned network as ONNX, with a free batch dimension called `BATCH`.
 
     Raises
     ------
@@ -32,13 +37,20 @@ def write(shipment: Shipment) -> dict[str, bytes]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of its own workings
-            made = torch.onnx.export(program, dynamo=True, verbose=False, external_data=False)
+            made = torch.onnx.export(
+                program, dynamo=True, verbose=False, external_data=False, dynamic_shapes=({0: BATCH},)
+            )  # the shapes do nothing but name the dimension, which is free in the program already
     except Exception as error:
         raise ExportError(
             f"{shipment.pruned.name} cannot be written as ONNX: {_cause(error)}. Take the .pt2 file instead."
         ) from error
     assert made is not None
     return {FILE: made.model_proto.SerializeToString()}
+
+
+def remark(_shipment: Shipment) -> str:
+    """What running it needs."""
+    return f"Needs onnxruntime or another ONNX runtime. The free dimension is called `{BATCH}`."
 
 
 def answers(files: Mapping[str, bytes], inputs: Tensor, _dense: Network) -> Tensor:

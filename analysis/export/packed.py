@@ -15,6 +15,11 @@ from analysis.measure.size import ENCODINGS, state_arrays
 from analysis.network import Network
 
 WEIGHTS, LOADER = "weights.packed", "unpack.py"
+CODE = """\
+from unpack import load
+network = load("weights.packed")
+outputs = network(inputs)
+"""
 _HEAD = '''\
 """Reads weights.packed ({label}). Needs torch, numpy{needs} and the network.py beside it.
 
@@ -62,6 +67,11 @@ def write(shipment: Shipment) -> dict[str, bytes]:
     }
 
 
+def remark(shipment: Shipment) -> str:
+    """What the loader needs."""
+    return f"Needs torch, numpy{_needs(shipment.numbers.size.best_encoding)}."
+
+
 def answers(files: Mapping[str, bytes], inputs: Tensor, _dense: Network) -> Tensor:
     """What the network of the source answers with the weights that the loader reads."""
     with unpacked(files) as folder:
@@ -84,7 +94,7 @@ def loader(label: str) -> str:
     sections = [
         _HEAD.format(
             label=label,
-            needs=", safetensors, zstandard" if is_compressed else ", safetensors",
+            needs=_needs(label),
             imports="import zstandard\n" if is_compressed else "",
         ),
         *([inspect.getsource(plain)] if is_ours else []),
@@ -92,3 +102,7 @@ def loader(label: str) -> str:
         _TAIL,
     ]
     return "\n\n\n".join(section.strip("\n") for section in sections) + "\n"
+
+
+def _needs(label: str) -> str:
+    return ", safetensors, zstandard" if label.endswith(_ZSTD) else ", safetensors"

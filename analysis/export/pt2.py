@@ -14,6 +14,11 @@ from analysis.export.shipment import Shipment, in_batches
 from analysis.network import Network, first_line
 
 FILE = "network.pt2"
+CODE = """\
+import torch
+network = torch.export.load("network.pt2").module()
+outputs = network(inputs)
+"""
 
 
 def program_of(network: Network) -> torch.export.ExportedProgram:

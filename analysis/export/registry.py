@@ -31,6 +31,10 @@ class Format:
     answers : callable
         Loads the files back as a stranger would, and answers inputs (N, ...). The dense network stands for the
         original weights that a stranger has, too; only the script reads them.
+    code : str
+        Python that gets `outputs` from a tensor `inputs`, run in the folder of the files.
+    remark : callable or None
+        What else has to be known or done before, as Markdown.
     """
 
     name: str
@@ -40,6 +44,8 @@ class Format:
     names: tuple[str, ...]
     write: Callable[[Shipment], Files]
     answers: Callable[[Mapping[str, bytes], Tensor, Network], Tensor]
+    code: str
+    remark: Callable[[Shipment], str] | None = None
 
 
 _FORMATS = (
@@ -51,6 +57,7 @@ _FORMATS = (
         (pt2.FILE,),
         pt2.write,
         pt2.answers,
+        pt2.CODE,
     ),
     Format(
         "safetensors",
@@ -60,6 +67,7 @@ _FORMATS = (
         (weights_and_source.WEIGHTS, source.FILE),
         weights_and_source.write,
         weights_and_source.answers,
+        weights_and_source.CODE,
     ),
     Format(
         "onnx",
@@ -69,6 +77,8 @@ _FORMATS = (
         (onnx_file.FILE,),
         onnx_file.write,
         onnx_file.answers,
+        onnx_file.CODE,
+        onnx_file.remark,
     ),
     Format(
         "packed",
@@ -78,15 +88,19 @@ _FORMATS = (
         (packed.WEIGHTS, packed.LOADER, source.FILE),
         packed.write,
         packed.answers,
+        packed.CODE,
+        packed.remark,
     ),
     Format(
         "script",
         "Script from the original",
-        "A Python script that makes the pruned network from the original weights, with torch alone.",
+        "A Python script that makes this network from the weights of the original, with torch alone.",
         1e-5,
         (script.FILE, source.FILE, script.RECIPE, script.DATA, script.RECOVERED),
         script.write,
         script.answers,
+        script.CODE,
+        script.remark,
     ),
 )
 FORMATS: Mapping[str, Format] = {entry.name: entry for entry in _FORMATS}

@@ -1,4 +1,4 @@
-"""A script that makes the pruned network from the original weights, with torch alone."""
+"""A script that makes the exported network from the original weights, with torch alone."""
 
 from __future__ import annotations
 
@@ -27,6 +27,11 @@ from analysis.network import Network
 
 FILE, RECIPE, DATA, RECOVERED = "reproduce.py", "recipe.json", "recipe.safetensors", "recovered.safetensors"
 TOLERANCE = 1e-5
+CODE = """\
+from network import load
+network = load("network.pt")
+outputs = network(inputs)
+"""
 _SHIPPED = Path(__file__).parent / "shipped"
 _EXAMPLES = 8
 _TIME = 600.0  # seconds that the script may take; a large network takes a few
@@ -60,6 +65,25 @@ def write(shipment: Shipment) -> dict[str, bytes]:
     if shipment.recovered is not None:
         files[RECOVERED] = save({name: value.clone() for name, value in state.items()})
     return files
+
+
+def remark(shipment: Shipment) -> str:
+    """The command to run first, where its original comes from, and what of it ends up in the network."""
+    if shipment.plan.is_dense:
+        made = "Nothing was removed, so it makes the network as it was loaded, and checks that these are its weights."
+    elif shipment.recovered is not None:
+        made = (
+            "The weights come from `recovered.safetensors`, as they were trained or mended after pruning. The original is "
+            "read to check alone: that it is the network that was pruned, and that what was removed from it is gone."
+        )
+    else:
+        made = "It keeps the values of the original that were not removed, and checks its answers on stored examples."
+    return (
+        "First make the weights: `python reproduce.py original.safetensors network.pt`. The original is the dense "
+        "network's weights as they were loaded, a safetensors file or a state dict of `torch.save`: the file that was "
+        "opened, or `network.safetensors` of an export of the dense network (page Export, *Dense*, *Weights and "
+        f"source*); of a sample network, `sample_models/weights/NAME.safetensors`. {made}"
+    )
 
 
 def answers(files: Mapping[str, bytes], inputs: Tensor, dense: Network) -> Tensor:

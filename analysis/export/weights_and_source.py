@@ -14,6 +14,11 @@ from analysis.measure.size import state_arrays
 from analysis.network import Network
 
 WEIGHTS = "network.safetensors"
+CODE = """\
+from network import load
+network = load("network.safetensors")
+outputs = network(inputs)
+"""
 
 
 def write(shipment: Shipment) -> dict[str, bytes]:

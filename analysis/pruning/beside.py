@@ -19,6 +19,11 @@ class Operators(TorchDispatchMode):
         super().__init__()
         self._see, self._is_paused = see, False
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Nothing is compiled here, and keeping the compiler out would load it: over a second for each process."""
+        return False
+
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         output = func(*args, **(kwargs or {}))
         if not self._is_paused:

@@ -255,7 +255,7 @@ def check_plan(plan: Plan, network: Network) -> None:
         raise PlanError(
             f"This plan is for the network {plan.network!r}, not for {network.name!r}"
             + _differences(plan, network)
-            + ". Choose that network first."
+            + ". Use it with that network, or make a plan for this one."
         )
     aims = _aims(plan)
     if not aims:
@@ -340,4 +340,4 @@ def short(value: object) -> str:
 
 def _differences(plan: Plan, network: Network) -> str:
     unknown = _unknown(plan, network)
-    return f"; here is no {_some(unknown)}" if unknown else ""
+    return f", which has no {_some(unknown)}" if unknown else ""

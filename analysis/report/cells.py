@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from analysis.look import bytes_text, change_interval, count, delta, interval, number, saving, verdict
+from analysis.look import (
+    bytes_text,
+    change_interval,
+    count,
+    delta,
+    interval,
+    is_nothing,
+    number,
+    saving,
+    threads,
+    verdict,
+)
 from analysis.measure.latency import Latency
 from analysis.measure.quality import Interval
 from analysis.tasks import Metric
@@ -49,7 +60,9 @@ def value_cell(measured: Interval, metric: Metric) -> Cell:
 
 def change_cell(change: Interval, metric: Metric) -> Cell:
     """A change with its interval, judged if it leaves out zero."""
-    return Cell(delta(change.value, metric), change_interval(change, metric), verdict(change, metric))
+    text = delta(change.value, metric)
+    text = text.lstrip("+-") if is_nothing(text) else text  # 0.0 points: nothing has no direction
+    return Cell(text, change_interval(change, metric), verdict(change, metric))
 
 
 def metric_cell(metric: Metric) -> Cell:
@@ -67,6 +80,16 @@ def latency_cell(latency: Latency, whole: Latency | None = None) -> Cell:
     return Cell(
         f"{latency.median:.3f} ms", f"{latency.low:.3f} to {latency.high:.3f}", faster(latency, whole)
     )
+
+
+def latency_card(latency: Latency, whole: Latency | None) -> Card:
+    """Milliseconds against the dense network's, timed in turn with it; None for the dense network itself."""
+    change = f"{latency.median - whole.median:+.3f} ms" if whole else ""
+    if whole and is_nothing(change):
+        change = "no difference"
+    look = faster(latency, whole) if change != "no difference" else ""
+    beside = f"batch {latency.batch}, {threads(latency.threads)}"
+    return Card("Latency", f"{latency.median:.3f} ms", change, look, beside)
 
 
 def faster(latency: Latency, whole: Latency | None) -> str:

@@ -18,6 +18,7 @@ from analysis.measure.quality import change, headline_change
 from analysis.report import figures, tables
 from analysis.report.cells import NOTHING, Cell, Table, change_cell, metric_cell
 from analysis.report.page import page
+from analysis.report.steps import steps_words
 from analysis.report.subject import Reported, Subject, plan_words
 from analysis.report.trial import check_trials, collapse_words
 
@@ -103,12 +104,18 @@ def _head(letter: str, subject: Subject, trial: Reported) -> dict[str, Any]:
     return {
         "letter": letter,
         "title": trial.title,
-        "words": plan_words(trial.plan),
+        "words": _words(trial),
         "label": trial.label,
         "collapse": collapse_words(subject, trial.evaluation),
-        "recovery": ", then ".join(f"{step.method} ({step.seconds:.1f} s)" for step in trial.steps or ()),
         "weights_gone": trial.steps is None,
     }
+
+
+def _words(trial: Reported) -> str:
+    """What stands below a title: the plan in words, if the title is another, and how it was recovered."""
+    words, how = plan_words(trial.plan), steps_words(trial.steps or ())
+    by = f"by {how}" if how else ""  # the plan's words end with "recovered"
+    return by if trial.title == words else f"{words} {by}".strip()
 
 
 def _changes(subject: Subject, numbers: Sequence[tuple[str, Numbers]]) -> Table:

@@ -54,6 +54,7 @@ class Canvas:
 
     def __init__(self, name: str, sentence: str, *, height: float, left: float) -> None:
         self.name, self.sentence = name, sentence
+        self.width, self.height = WIDTH - left - _RIGHT, height  # of the drawing area
         full = height + _TOP + _BOTTOM
         self._figure = Figure(figsize=(WIDTH / _INCH, full / _INCH), dpi=_INCH, frameon=False)
         self._tips: dict[str, str] = {}

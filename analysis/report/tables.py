@@ -13,7 +13,6 @@ from analysis.measure.measurement import Numbers
 from analysis.measure.quality import Interval
 from analysis.network import Network
 from analysis.pruning.plan import GRANULARITIES, Pick, Plan
-from analysis.recovery.recovered import Step
 from analysis.report.cells import (
     NOTHING,
     UNKNOWN,
@@ -23,7 +22,7 @@ from analysis.report.cells import (
     change_cell,
     cost_card,
     count_cell,
-    faster,
+    latency_card,
     latency_cell,
     metric_cell,
     share,
@@ -32,6 +31,7 @@ from analysis.report.cells import (
 from analysis.report.subject import Reported, Subject
 from analysis.tasks import Metric
 
+BESIDE = "Dense network, timed beside it"
 COUNTS: tuple[tuple[str, str, Callable[[Numbers], int]], ...] = (
     ("Parameters", "All trainable values.", lambda m: m.cost.parameters),
     ("Nonzero connections", "Weights that still carry a signal.", lambda m: m.cost.nonzero_connections),
@@ -68,12 +68,26 @@ def costs(subject: Subject, trials: Sequence[tuple[str, Numbers]]) -> Table:
         rows.append((Cell(label, tip=sentence), count_cell(whole), *cells))
     encodings = [Cell(numbers.size.best_encoding) for numbers in (subject.dense, *(n for _, n in trials))]
     rows.append((Cell("Best lossless encoding"), *encodings))
-    timed = [latency_cell(numbers.latency, numbers.dense_latency) for _, numbers in trials]
-    rows.append((Cell("Latency", tip="Median and middle half."), latency_cell(subject.dense.latency), *timed))
-    beside = [latency_cell(numbers.dense_latency) for _, numbers in trials]
-    if beside:
-        rows.append((Cell("Dense network, timed in turn"), Cell(NOTHING), *beside))
+    rows += _latencies(subject, [numbers for _, numbers in trials])
     return Table(("cost", "dense", *(name for name, _ in trials)), tuple(rows))
+
+
+def _latencies(subject: Subject, trials: Sequence[Numbers]) -> list[tuple[Cell, ...]]:
+    """Each trial's latency beside the dense network's of the same moments: a machine is not always as fast.
+
+    With one trial that is the one dense latency; with several each has its own, and their shares compare.
+    """
+    name = Cell("Latency", tip="Median and middle half.")
+    timed = [latency_cell(numbers.latency, numbers.dense_latency) for numbers in trials]
+    if len(trials) < 2:
+        dense = trials[0].dense_latency if trials else subject.dense.latency
+        return [(name, latency_cell(dense), *timed)]
+    shares = [share(numbers.latency.median, numbers.dense_latency.median) for numbers in trials]
+    return [
+        (name, Cell(NOTHING), *timed),
+        (Cell(BESIDE), Cell(NOTHING), *(latency_cell(numbers.dense_latency) for numbers in trials)),
+        (Cell("Latency, % of the dense network's"), Cell(NOTHING), *map(Cell, shares)),
+    ]
 
 
 def cards(subject: Subject, numbers: Numbers) -> list[Card]:
@@ -86,16 +100,7 @@ def cards(subject: Subject, numbers: Numbers) -> list[Card]:
     for label, _, of in COUNTS:
         whole = None if is_dense else of(subject.dense)
         found.append(cost_card(label, of(numbers), whole, is_bytes=label.startswith("Bytes")))
-    time, beside = numbers.latency, numbers.dense_latency
-    found.append(
-        Card(
-            "Latency",
-            f"{time.median:.2f} ms",
-            "" if is_dense else f"{time.median - beside.median:+.2f} ms",
-            "" if is_dense else faster(time, beside),
-            f"batch {time.batch}, {threads(time.threads)}",
-        )
-    )
+    found.append(latency_card(numbers.latency, None if is_dense else numbers.dense_latency))
     return found
 
 
@@ -179,17 +184,6 @@ def picks_words(picks: Sequence[Pick]) -> str:
         for way, removed in (("removed", True), ("kept", False))
     }
     return "; ".join(f"{way} {channel_list(found)}" for way, found in ways.items() if found) or NOTHING
-
-
-def recovery(steps: Sequence[Step]) -> Table:
-    """What was done to bring quality back."""
-    rows = []
-    for number, step in enumerate(steps, 1):
-        settings = ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in step.settings.items())
-        rows.append(
-            (Cell(f"{number}"), Cell(step.method), Cell(settings or NOTHING), Cell(f"{step.seconds:.1f} s"))
-        )
-    return Table(("step", "method", "settings", "took"), tuple(rows))
 
 
 def lineage(summaries: Sequence[Summary], metric: Metric) -> Table:

@@ -12,7 +12,7 @@ from analysis.look import count
 from analysis.measure.measurement import Numbers
 from analysis.measure.quality import Evaluation, check_same_examples
 from analysis.pruning.plan_json import to_json
-from analysis.report import figures, tables
+from analysis.report import figures, steps, tables
 from analysis.report.cells import share
 from analysis.report.page import page
 from analysis.report.subject import Reported, Subject, plan_words
@@ -54,7 +54,7 @@ def trial_report(subject: Subject, trial: Reported, lineage: Sequence[Summary] =
         collapse=collapse_words(subject, trial.evaluation),
         layers=None if is_dense else _layers(subject.dense, trial.numbers),
         fates=None if is_dense else _fates(subject, trial.evaluation),
-        steps=None if trial.steps is None else tables.recovery(trial.steps),
+        steps=None if trial.steps is None else steps.recovery(trial.steps),
         is_recovered=bool(trial.plan.recovered),
         lineage=tables.lineage(lineage, task.headline) if lineage else None,
         targets=tables.targets(trial.plan, subject.dense.network),
@@ -131,9 +131,9 @@ def _fates(subject: Subject, after: Evaluation | None) -> dict[str, Any]:
     drawn = changes[: figures.CLASSES]
     return {
         "kind": "classes",
-        "lost": f"{sum(change.lost for change in changes):,}",
-        "gained": f"{sum(change.gained for change in changes):,}",
-        "changed": f"{int((after.answers != before.answers).sum()):,}",
+        "lost": sum(change.lost for change in changes),
+        "gained": sum(change.gained for change in changes),
+        "changed": int((after.answers != before.answers).sum()),
         "examples": f"{len(before.split):,}",
         "figure": figures.class_changes(drawn, names),
         "drawn": len(drawn),

@@ -30,8 +30,9 @@ class Export:
         Bytes of each file by its name.
     exported : str
         The digest of the files in the folder of exports.
-    difference, tolerance : float
-        The largest difference of an output from the network's own, and what is allowed.
+    difference, tolerance, allowed : float
+        The largest difference of an output from the network's own, the share of the largest output that is allowed, and
+        how much that is.
     examples : int
         How many evaluation examples the files answered.
     quality : mapping
@@ -44,6 +45,7 @@ class Export:
     exported: str = ""
     difference: float = 0.0
     tolerance: float = 0.0
+    allowed: float = 0.0
     examples: int = 0
     quality: Mapping[str, Interval] = field(default_factory=dict)
 
@@ -129,6 +131,7 @@ def made(name: str, shipment: Shipment) -> Export:
         exported=exports_here().put(found.files),
         difference=found.difference,
         tolerance=FORMATS[name].tolerance,
+        allowed=found.allowed,
         examples=found.examples,
         quality=found.quality,
     )

@@ -102,3 +102,15 @@ def test_a_method_that_makes_no_plan_says_why(call, tmp_path):
     np.savez(tmp_path / "noise.npz", x=inputs, y=np.arange(len(inputs)) % 7 - 200.0)
     code, _, err = call(*QUICK, "--data", tmp_path / "noise.npz")
     assert code == 2 and "no better than guessing" in err.splitlines()[-1]
+
+
+def test_a_repair_is_said_and_can_be_left_away(call, report, tmp_path):
+    """The network has no BatchNorm: it is reconstructed."""
+    for given, repair in (([], "reconstruction"), (["--as-cut"], None)):
+        file = tmp_path / "plan.json"
+        (proposal,) = report(*QUICK, "--method", "uniform", *given, "-o", file)["proposals"]
+        assert proposal["repair"] == repair
+        assert bool(from_json(file.read_bytes()).recovered) == bool(repair)
+        _, text, _ = call(*QUICK, "--method", "uniform", *given)
+        said = [line for line in text.splitlines() if line.startswith("measured after reconstruction")]
+        assert len(said) == bool(repair) and all("--as-cut" in line for line in said)

@@ -115,8 +115,8 @@ def test_a_format_that_was_asked_for_and_cannot_be_made_is_an_error_after_the_ot
     [
         ((*CUT, "--format", "jpeg", "-o", "OUT"), "jpeg"),
         ((*CUT, "--format", "pt2"), "-o"),
-        (("export", NETWORK, "--format", "pt2", "-o", "OUT"), "--plan"),
-        ((*CUT, "--format", "pt2", "-o", "OUT/in/nothing"), "not in an existing folder"),
+        ((*CUT, "--format", "pt2", "-o", "OUT/in/nothing"), "in does not exist; make it first"),
+        ((*CUT, "--format", "pt2", "-o", "/proc/out"), "'/proc/out' cannot be written"),
         ((*CUT, "--format", "pt2", "-o", "FILE"), "is a file"),
         (("export", "nothing", "--all", "0.5", "--format", "pt2", "-o", "OUT"), "nothing"),
         ((*CUT, "--criterion", "prayer", "--format", "pt2", "-o", "OUT"), "prayer"),
@@ -141,3 +141,15 @@ def test_a_folder_that_cannot_be_written_is_said_in_one_line(call, tmp_path):
     code, out, err = call(*CUT, "--format", "pt2", "-o", tmp_path / "out")
     assert code == 2 and out == ""
     assert "cannot be written" in err.strip().splitlines()[-1]
+
+
+def test_without_a_plan_the_dense_network_is_written(call, tmp_path):
+    code, out, err = call("export", NETWORK, "--format", "pt2", "-o", tmp_path / "out")
+    assert code == 0, err
+    assert f"exported the network whole to {tmp_path / 'out'}" in out
+    opened = sample_models.load(NETWORK)
+    inputs = opened.dataset.evaluation.inputs[:9]
+    with torch.no_grad():
+        answers = torch.export.load(tmp_path / "out" / "pt2" / "network.pt2").module()(inputs)
+        assert torch.allclose(answers, opened.network.module(inputs), atol=1e-5)
+    assert from_json((tmp_path / "out" / "plan.json").read_text()).is_dense

@@ -70,7 +70,7 @@ def test_layers_and_groups_of_the_report_are_the_networks(report):
         assert sum(layer[total] for layer in found["layers"]) == found[total]
     assert [group["name"] for group in found["groups"]] == ["conv1", "conv2", "conv3", "head"]
     assert found["groups"][0] == {
-        "name": "conv1", "members": ["conv1"], "size": 32, "verdict": "exact", "reason": ""
+        "name": "conv1", "members": ["conv1"], "size": 32, "left": 32, "unit": "channel", "verdict": "exact", "reason": ""
     }  # fmt: skip
     assert found["groups"][3]["verdict"] == "refused" and "answer" in found["groups"][3]["reason"]
     file = sample_models.WEIGHTS_FOLDER / "digits-cnn.safetensors"
@@ -139,7 +139,13 @@ def test_the_report_for_people_names_what_was_found(call, report):
     for layer in found["layers"]:
         assert f"{layer['macs']:,} MACs" in text and layer["name"] in text
     for group in found["groups"]:
-        assert group["name"] in text and group["reason"] in text
+        left = (
+            f"{group['size']} {group['unit']}s" if group["reason"] else f"{group['left']} of {group['size']} "
+        )
+        assert any(
+            group["name"] in line and left in line and group["reason"] in line for line in text.splitlines()
+        )
+    assert not any(key in text for key in ("nonzero_connections", "macs", "best_bytes"))
 
 
 def test_own_data_are_measured_instead_of_the_samples(report, tmp_path):
@@ -162,8 +168,8 @@ def test_metrics_without_a_value_are_null(report, tmp_path):
     ("arguments", "words"),
     [
         (["inspect", "nope"], ["'nope'", "digits-cnn"]),
-        (["measure", "digits-mlp", "--all", "1.5"], ["1.5", "between 0 and 1"]),
-        (["measure", "digits-mlp", "--all", "-0.1"], ["-0.1"]),
+        (["measure", "digits-mlp", "--all", "1.5"], ["1.5", "between 0 and 1; write 0.015 for 1.5%"]),
+        (["measure", "digits-mlp", "--all", "-0.1"], ["-0.1", "write 0.3 for 30%"]),
         (["measure", "digits-mlp", "--all", "nan"], ["nan"]),
         (["measure", "digits-mlp", "--all", "half"], ["'half'"]),
         (["measure", "digits-mlp", "--all", "0.5", "--criterion", "bn-scale"], ["BatchNorm"]),
@@ -171,13 +177,17 @@ def test_metrics_without_a_value_are_null(report, tmp_path):
         (["measure", "digits-mlp", "--all", "0.5", "--granularity", "layer"], ["'layer'"]),
         (["measure", "digits-mlp", "--criterion", "luck"], ["criterion"]),
         (["measure", "digits-mlp", "--granularity", "weight"], ["granularity"]),
-        (["measure", "digits-mlp", "--plan", "/nowhere/plan.json"], ["/nowhere/plan.json"]),
+        (["measure", "digits-mlp", "--plan", "/nowhere/plan.json"], ["There is no file /nowhere/plan.json"]),
         (["measure", "digits-mlp", "--plan", "/tmp"], ["/tmp"]),
         (["inspect", "digits-mlp", "--data", "/nowhere/data.npz"], ["/nowhere/data.npz"]),
         (["inspect", "digits-mlp", "--threads", "0"], ["'0'"]),
         (["prune", "digits-mlp", "-o", "x.pt2"], ["--all"]),
         (["prune", "digits-mlp", "--all", "0.5"], ["--output"]),
-        (["prune", "auto-mpg-mlp", "--all", "0.5", "-o", "/nowhere/x.pt2"], ["/nowhere/x.pt2"]),
+        (
+            ["prune", "auto-mpg-mlp", "--all", "0.5", "-o", "/nowhere/x.pt2"],
+            ["the folder /nowhere does not exist"],
+        ),
+        (["prune", "auto-mpg-mlp", "--all", "0.5", "-o", f"{'x' * 300}.pt2"], ["cannot be written"]),
         (["prune", "auto-mpg-mlp", "--all", "0.5", "-o", "/tmp"], ["/tmp"]),
         ([], ["command"]),
         (["polish", "digits-mlp"], ["'polish'"]),
@@ -212,7 +222,9 @@ def test_channels_picked_by_hand_are_carried_out_and_named(call, report, plan_fi
 @pytest.mark.parametrize("ratios", [{"hidden.fc1": 0.5}, {}], ids=["with cuts", "dense"])
 def test_a_plan_for_another_network_is_refused(call, plan_file, ratios):
     plan = make_plan(sample_models.load("digits-mlp-l1").network, "l1", "channel", ratios)
-    _assert_refused(call("measure", "digits-mlp", "--plan", plan_file(plan)), "digits-mlp-l1")
+    _assert_refused(
+        call("measure", "digits-mlp", "--plan", plan_file(plan)), "digits-mlp-l1", "Use it with that network"
+    )
 
 
 def test_a_plan_file_that_is_no_plan_is_refused(call, tmp_path):

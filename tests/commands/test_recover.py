@@ -113,3 +113,33 @@ def test_weights_that_are_not_here_are_refused_with_the_remedy(call, tmp_path):
     for command in (("measure", NETWORK), ("recover", NETWORK)):
         code, _, err = call(*command, "--plan", where)
         assert code == 2 and "not kept here" in err
+
+
+def test_a_training_that_kept_its_start_says_so(call, tmp_path):
+    """Recalibrated, the network is right on nearly all held-out examples already, and no epoch beats that."""
+    first, then = tmp_path / "first.json", tmp_path / "then.json"
+    assert call("allocate", NETWORK, "--goal", "macs=0.25", "-o", first)[0] == 0
+    asked = ("recover", NETWORK, "--plan", first, "--epochs", 2, "--save-plan", then)
+    code, out, err = call(*asked)
+    assert code == 0, err
+    assert "after recalibration" in out and "as pruned" not in out
+    line = next(line for line in out.splitlines() if line.startswith("  distillation"))
+    assert "identical answers" in line and "none of 2 epochs was better" in line and "unchanged" in line
+    network = sample_models.load(NETWORK).network
+    before, after = (
+        restore(network, keep_here().get(from_json(path.read_text()).recovered)) for path in (first, then)
+    )
+    assert all(
+        torch.equal(one, other)
+        for one, other in zip(
+            before.module.state_dict().values(), after.module.state_dict().values(), strict=True
+        )
+    )
+    code, out, _ = call(*asked, "--json")
+    (entry,) = json.loads(out)["recovered"]
+    assert entry["identical"] and (entry["epoch"], entry["epochs"]) == (0, 2)
+
+
+def test_only_inspect_and_measure_list_layers(call):
+    code, out, _ = call(*CUT, "--method", "recalibration")
+    assert code == 0 and "layers" not in out.splitlines() and "groups" not in out.splitlines()

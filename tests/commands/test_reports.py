@@ -76,6 +76,12 @@ def test_every_two_plans_are_paired(report, plan_files):
     assert [(d["plan"], d["against"]) for d in found["differences"]] == [
         (names[1], names[0]), (names[2], names[0]), (names[2], names[1])
     ]  # fmt: skip
+    assert [plan["identical"] for plan in found["plans"]] == [
+        False,
+        False,
+        True,
+    ]  # nothing is removed by the third
+    assert not any(pair["identical"] for pair in found["differences"])
     quality = {entry["file"]: entry["quality"] for entry in found["plans"]}
     for pair in found["differences"]:
         for key, change in pair["change"].items():
@@ -94,10 +100,13 @@ def test_the_comparison_for_people_has_a_column_for_each_plan(call, plan_files, 
     assert code == 0, err
     lines = [line.split() for line in text.splitlines()]
     assert ["A", "=", str(plan_files[0])] in lines and ["dense", "A", "B", "C"] in lines
-    macs = next(line for line in lines if line[:1] == ["macs"])
+    macs = next(line for line in lines if line[:1] == ["MACs"])
     assert macs[2] == macs[4] != macs[3]
-    at = lines.index(["C", "against", "A,", "on", "the", "same", "examples"])
-    assert lines[at + 1][:2] == ["accuracy", "+0.0000"]
+    at = lines.index(["C", "against", "A,", "on", "the", "same", "examples:", "identical", "answers"])
+    assert "against" in lines[at + 1]  # no interval around no difference
+    assert lines[lines.index(["B", "against", "A,", "on", "the", "same", "examples"]) + 1][0] == "accuracy"
+    assert f"note: A and C are the same plan ({plan_files[0]}, {plan_files[0]})" in err.splitlines()
+    assert err.count("note:") == 1
     assert f"saved {page}" in text and Reader(page.read_text()).table("Quality")[0] == [
         "metric",
         "dense",
@@ -113,11 +122,12 @@ def test_the_comparison_for_people_has_a_column_for_each_plan(call, plan_files, 
         (["report", "digits-cnn", "--all", "0.5"], ["-o"]),
         (["report", "digits-cnn", "-o", "r.html"], ["--plan"]),
         (["report", "digits-cnn", "--all", "0.5", "-o", "r.pdf"], [".html"]),
-        (["report", "digits-cnn", "--plan", "none.json", "-o", "r.html"], ["none.json", "cannot be read"]),
+        (["report", "digits-cnn", "--plan", "none.json", "-o", "r.html"], ["There is no file none.json"]),
         (["report", "nobody", "--all", "0.5", "-o", "r.html"], ["'nobody'"]),
         (["compare", "digits-cnn", "none.json"], ["2 to 26 plans"]),
-        (["compare", "digits-cnn", "none.json", "other.json"], ["none.json", "cannot be read"]),
+        (["compare", "digits-cnn", "none.json", "other.json"], ["There is no file none.json"]),
         (["compare", "digits-cnn"], ["PLAN.json"]),
+        (["compare", "digits-cnn", "a.json", "b.json", "-o", "no/c.html"], ["the folder no does not exist"]),
     ],
     ids=lambda value: " ".join(value),
 )

@@ -63,7 +63,10 @@ def test_the_file_holds_the_points(report, call, tmp_path):
     ("arguments", "words"),
     [
         (["--ratios", "1.5"], ["1.5", "between 0 and 1"]),
+        (["--ratios", "30", "50"], ["write 0.3 for 30%"]),
         (["--ratios"], ["--ratios"]),
+        (["-o", "/proc/curves.csv"], ["cannot be written"]),
+        (["-o", "nofolder/curves.csv"], ["the folder nofolder does not exist"]),
         (["-o", "curves.txt"], [".csv or .json"]),
         (["--criterion", "luck"], ["'luck'"]),
         (["--granularity", "block"], ["'block'"]),
@@ -76,6 +79,7 @@ def test_bad_calls_are_refused_in_one_line(call, arguments, words):
     last = err.splitlines()[-1]
     assert code == 2 and out == "" and last.startswith("error: ") and "Traceback" not in err
     assert all(word in last for word in words)
+    assert "measuring" not in err  # refused before the work
 
 
 def test_a_criterion_that_tells_no_weights_apart_is_refused(call):

@@ -14,10 +14,16 @@ import torch
 
 from analysis.export import FORMATS, bundle, checked, notes
 from analysis.export.card import model_card
+from analysis.measure.latency import Latency
+from analysis.measure.quality import Interval
 from analysis.pruning.plan import Cut, Pick, Plan
 from analysis.pruning.plan_json import from_json
+from analysis.recovery.augmentation import Augmentation
+from analysis.recovery.distil import Distillation
+from analysis.recovery.recipe import Recipe
 from analysis.recovery.recovered import Step, recovered_from
 from analysis.tasks import BINARY, CLASSIFICATION, REGRESSION
+from analysis.units.fine_tune import parameters
 from tests.export.shipments import dataset_of, plan_of, shipped
 from tests.networks import Mlp, load, randomise, split
 
@@ -60,9 +66,16 @@ def test_it_says_what_was_removed_and_what_was_measured():
     assert costs[2] == ["parameters", "111", str(5 * 4 + 4 + 4 * 6 + 6 + 6 * 3 + 3)]
     assert costs[3] == ["nonzero connections", "95", str(5 * 4 + 4 * 6 - 12 + 6 * 3)]
     assert [row[0] for row in files[2:]] == ["PyTorch (.pt2)", "Weights and source"]
-    assert all(row[3] == f"{accuracy:.1%}" and row[4] == "20" for row in files[2:])
+    assert all(row[4] == f"{accuracy:.1%}" and row[5] == "20" for row in files[2:])
+    allowed = 1e-5 * max(1.0, float(out.expected.abs().max()))
+    assert files[0][2:4] == ["largest difference", "allowed"] and "Differences are absolute" in card
+    assert all(float(row[3]) == pytest.approx(allowed, rel=0.05) and row[2] == "0" for row in files[2:])
     latency = out.numbers.latency
-    assert f"{latency.batch} at once on 1 thread, {latency.runs} runs" in card
+    assert (
+        f"a batch of {latency.batch}, on 1 thread: {latency.runs} runs after warm-up, both networks in turn"
+        in card
+    )
+    assert card.count("unrounded values") == 1
     assert "2031-05-06" in card and torch.__version__ in card and "20 examples: noise" in card
 
 
@@ -85,14 +98,76 @@ def test_a_sign_of_a_name_is_that_sign_and_no_markup(sign):
     assert first == f"# one\\{sign}two, pruned"
 
 
-def test_a_dense_network_has_nothing_removed():
-    card = model_card(shipment(Plan("tiny", "l1")), [], DAY)
-    assert (
-        "nothing was removed" in card
-        and "What was removed" not in card
-        and "pruned" not in card.splitlines()[0]
+def test_a_dense_network_has_nothing_removed_and_no_second_column():
+    out = shipment(Plan("tiny", "l1"))
+    card = model_card(out, [], DAY)
+    assert "as it was loaded; nothing was removed. It holds 111 parameters." in card
+    assert all(
+        word not in card
+        for word in ("What was removed", "pruned", "before", "unrounded", "in turn", "flattered")
     )
-    assert tables(card)[0][2][3] == "none"
+    metrics, costs = tables(card)
+    assert metrics[0] == ["metric (95% interval)", "measured"] and costs[0] == ["cost", "measured"]
+    assert len(metrics) - 2 == len(out.numbers.quality) and costs[2] == ["parameters", "111"]
+
+
+@pytest.mark.parametrize(
+    ("cuts", "words"),
+    [
+        (
+            (Cut("fc1", "channel", 0.43),),
+            "Whole channels were removed, so that its layers are smaller. It holds 75 of 111 parameters.",
+        ),
+        (
+            (Cut("fc2", "weight", 0.5),),
+            "Single weights were set to zero; its layers keep their sizes. It holds all 111 parameters; 74 of its 95 "
+            "connections are not zero.",
+        ),
+        (
+            (Cut("fc1", "channel", 0.43), Cut("fc2", "weight", 0.5)),
+            "Whole channels were removed, so that its layers are smaller, and single weights of what is left were set to "
+            "zero. It holds 75 of 111 parameters; 50 of its 62 connections are not zero.",
+        ),
+        (
+            (Cut("fc1", "channel", 0.01),),
+            "The shares asked for were too small to remove anything. It holds all 111 parameters.",
+        ),
+    ],
+)  # 5-7-6-3, then 5-4-6-3
+def test_what_became_of_it_is_said_for_every_granularity(cuts, words):
+    assert f"with 3 layers, pruned. {words}\n" in model_card(shipment(Plan("tiny", "l1", cuts)), [], DAY)
+
+
+def steps_of(*steps: Step) -> list[str]:
+    out = shipment()
+    recovered = recovered_from(out.pruned, out.selection, steps)
+    card = model_card(replace(out, recovered=recovered, plan=replace(out.plan, recovered="b" * 64)), [], DAY)
+    return [line for line in card.splitlines() if re.match(r"\d+\. ", line)]
+
+
+def test_training_that_changed_nothing_is_said():
+    settings = {"epochs": 3, "learning_rate": 0.005000000000000001, "seed": 0}
+    nothing, kept = steps_of(
+        Step("distillation", {**settings, "epoch": 0}, 1.0),
+        Step("distillation", {**settings, "epoch": 2}, 1.0),
+    )
+    said = "distillation, 1.0 s: epochs 3, learning rate 0.005, seed 0."
+    assert nothing == (
+        f"1. {said} No epoch was better on the held-out examples than the network that training began from, so training "
+        "changed nothing."
+    )
+    assert kept == f"2. {said} Epoch 2 was kept."
+
+
+def test_settings_that_are_off_are_left_out_and_nested_ones_are_read():
+    recipe = Recipe(4, learning_rate=0.1, l2=1e-4, augmentation=Augmentation(flip=True))
+    told = {"from": "c" * 64, "epoch": 4, **parameters(recipe, Distillation(hints=("fc_1", "fc2")))}
+    (line,) = steps_of(Step("distillation", told, 1.0))
+    assert line == (
+        "1. distillation, 1.0 s: epochs 4, learning rate 0.1, batch 64, optimiser sgd, momentum 0.9, seed 0, schedule "
+        "cosine, warm up 0.1, L2 penalty 0.0001, flip, temperature 4, share of the dense network's answers 0.9, hints "
+        "fc\\_1 fc2, hint weight 1. Epoch 4 was kept."
+    )
 
 
 def test_picks_and_recovery_are_told():
@@ -125,6 +200,24 @@ def test_every_task_has_its_metrics(task, outputs, headline):
     out = shipment(task=task, outputs=outputs)
     card = model_card(out, [checked(FORMATS["safetensors"], out)], DAY)
     assert tables(card)[1][2][0] == headline and f"A network for {task.name}" in card
+    assert f"{headline} of the reloaded file" in tables(card)[-1][0]
+
+
+@pytest.mark.parametrize("task", [CLASSIFICATION, REGRESSION])
+def test_figures_of_a_line_have_the_same_decimals(task):
+    out = shipment(task=task, outputs=3 if task is CLASSIFICATION else 1)
+    wide = Interval(9.2, 8.236, 20.9)
+    quality = {
+        key: wide if not task.by_key[key].percent else value for key, value in out.numbers.quality.items()
+    }
+    times = Latency(0.2123, 0.21, 0.2214, 1, 1, 5), Latency(12.3, 8.0, 20.9, 1, 1, 5)
+    numbers = replace(out.numbers, quality=quality, latency=times[0], dense_latency=times[1])
+    metrics, costs = tables(model_card(replace(out, numbers=numbers), [], DAY))[1:3]
+    for row in (*metrics[2:], costs[-1]):
+        found = [re.findall(r"\d+(?:\.(\d+))?(?: ms|%|)?(?= |\)|$)", cell) for cell in row[1:]]
+        assert len({len(decimals) for cell in found for decimals in cell}) == 1, row
+    assert costs[-1][1:] == ["12.300 ms (8.000 to 20.900)", "0.212 ms (0.210 to 0.221)"]
+    assert any("9.200 (8.236 to 20.900)" in row for row in metrics)
 
 
 def test_notes_hold_the_plan_and_the_card():
@@ -142,3 +235,6 @@ def test_a_zip_holds_the_files_and_is_the_same_each_time():
     with zipfile.ZipFile(io.BytesIO(archive)) as opened:
         assert opened.testzip() is None
         assert {name: opened.read(name) for name in opened.namelist()} == files
+        for entry in opened.infolist():  # unpacked as files that everybody may read
+            assert entry.external_attr >> 16 == 0o100644 and entry.create_system == 3
+            assert entry.date_time == (1980, 1, 1, 0, 0, 0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import onnx
 import pytest
 import torch
@@ -37,7 +39,14 @@ def test_adaptive_max_pooling_leaves_in_operators_that_onnx_has(pool, shape, fea
     assert found.difference < 1e-5
     written = onnx.load_model_from_string(found.files["network.onnx"])
     onnx.checker.check_model(written)
-    assert written.graph.input[0].type.tensor_type.shape.dim[0].dim_param  # the batch is free
+    for value in (*written.graph.input, *written.graph.output):  # the batch is free, and called so
+        assert value.type.tensor_type.shape.dim[0].dim_param == "batch"
+    assert not {
+        dim.dim_param
+        for value in written.graph.value_info
+        for dim in value.type.tensor_type.shape.dim
+        if re.fullmatch(r"s\d+", dim.dim_param)
+    }
 
 
 def test_what_onnx_has_nothing_for_is_refused_with_its_name_and_a_remedy():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
@@ -61,6 +63,15 @@ def test_a_state_dict_that_torch_saved_will_do(way, only_torch, tmp_path):
     assert made.keys() == expected.keys() and all(torch.equal(made[key], expected[key]) for key in made)
     left, whole = shipped_out.pruned.parameters(), shipped_out.dense.parameters()
     assert f"{left:,} of {whole:,} parameters are left" in said
+
+
+@pytest.mark.parametrize("flag", ["-h", "--help"])
+def test_help_says_where_the_original_comes_from(flag, tmp_path):
+    folder = write_into(tmp_path, FORMATS["script"].write(shipment()))
+    done = subprocess.run([sys.executable, "reproduce.py", flag], cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0 and not done.stderr
+    assert '"Weights and source"' in done.stdout and "sample_models/weights/NAME.safetensors" in done.stdout
+    assert "read to check alone" in done.stdout
 
 
 def test_half_precision_is_read_as_the_app_read_it(only_torch, tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pyarrow as pa
@@ -18,6 +19,7 @@ from analysis.pruning.plan import Cut, Pick, Plan, make_plan
 from tests.pages.conftest import Bring, Open, charts, metric, texts
 from tests.pages.stand_ins import single, tokens
 from ui import computed, services, workspace
+from ui.history import words
 from ui.history.choosing import toggled
 
 NETWORK = "digits-mlp"
@@ -265,6 +267,40 @@ def test_the_comparison_shows_every_measure_and_what_the_plans_say_differently(t
     assert three.dataframe[-1].value.to_dict("records") == [
         {"target": "hidden.fc2", "what": "channels removed", "A": "–", "B": "25.0%"}
     ]
+
+
+def test_the_measures_have_one_style_and_latencies_no_difference(three: AppTest) -> None:
+    view(choose(three, 1, 2), "Compare")
+    lines = three.get("html")[0].proto.body.split("<tr><td>")[1:]
+    named = {line.split("</td>")[0].replace("&#x27;", "'"): line for line in lines}
+    assert {"Accuracy", "Parameters", "MACs", "Latency", "Latency, % of the dense network's"} <= named.keys()
+    assert all(name[0].isupper() for name in named)
+    assert "<small>" in named["Parameters"]
+    own = services.store().trial(three.session_state["history"], trials(three)[2].id).measurement
+    share = named["Latency, % of the dense network's"]
+    assert f"{own.latency.median / own.dense_latency.median:.0%}" in share and "<small>" not in share
+
+
+def test_a_moment_names_its_zone(monkeypatch: pytest.MonkeyPatch) -> None:
+    moment = 1_764_119_460.0  # 2025-11-26 01:11 UTC
+    for zone, said in {
+        None: "2025-11-26 01:11 UTC",
+        "Europe/Berlin": "2025-11-26 02:11 CET",
+        "America/Sao_Paulo": "2025-11-25 22:11 UTC-03",
+        "nowhere": "2025-11-26 01:11 UTC",
+    }.items():
+        monkeypatch.setattr(words, "st", SimpleNamespace(context=SimpleNamespace(timezone=zone)))
+        assert words.when(moment) == said
+
+
+def test_a_difference_within_noise_is_said_in_plain_words(three: AppTest) -> None:
+    session = three.session_state["history"]
+    images, known = second_of(three)
+    services.store().add_trial(session, images, replace(known, plan=replace(ONE, criterion="l2")))
+    three.run()
+    view(choose(three, 1, 3), "Compare")
+    button(three, "Measure the differences now").click().run()
+    assert "no difference beyond noise from A" in texts(three)
 
 
 def test_the_paired_difference_is_that_of_both_networks_on_the_same_examples(three: AppTest) -> None:

@@ -10,6 +10,7 @@ from analysis.errors import DataError, PlanError
 from analysis.history import Label
 from analysis.measure.measurement import measure
 from analysis.pruning.plan import Plan, make_plan, repick, targets, uniform_plan
+from analysis.recovery.recovered import Step
 from analysis.report import MOST, Reported, comparison_report
 from tests.report.reading import Reader, value
 from tests.report.subjects import measured, opened, subject, trial
@@ -102,6 +103,40 @@ def test_only_costs_that_some_trial_changes_are_drawn():
     dense = Reported(Plan("digits-cnn", "l1"), subject("digits-cnn").dense)
     said = "None of these plans changes nonzero connections or MACs."
     assert said in read(trials=[dense, dense]).text and said not in Reader(page).text
+
+
+def test_plans_at_one_place_share_a_dot_and_a_name():
+    one, other = trial("digits-cnn"), trial("digits-cnn", "channel", 0.2)
+    found = read(trials=[one, other, other])
+    assert {"A", "B, C", "dense"} <= set(found.drawn) and not {"B", "C", "BC"} & set(found.drawn)
+    assert any(tip.startswith("B, ") and "; C, " in tip for tip in found.tips)
+
+
+def test_each_latency_stands_beside_the_dense_one_of_its_moments():
+    found, trials = read(), three()
+    for place, one in enumerate(trials, 2):
+        beside, share = (
+            found.row("Cost", name)[place]
+            for name in ("Dense network, timed beside it", "Latency, % of the dense network's")
+        )
+        now, dense = one.numbers.latency.median, one.numbers.dense_latency.median
+        assert float(beside.split()[0]) == pytest.approx(dense, abs=6e-4)
+        assert value(share) == pytest.approx(now / dense, abs=6e-4)
+    assert found.row("Cost", "Latency")[1] == "–"  # no dense number of other moments
+
+
+def test_a_card_says_once_how_a_plan_was_recovered():
+    one = trial("digits-cnn")
+    plan = replace(one.plan, recovered="a" * 64)
+    steps = (Step("recalibration", {}, 0.2), Step("distillation", {"epochs": 3, "epoch": 0}, 1.1))
+    named, unnamed = (
+        replace(one, plan=plan, steps=steps, label=Label("mine")),
+        replace(one, plan=plan, steps=steps),
+    )
+    text = read(trials=[named, unnamed]).text
+    how = "recovered by recalibration (0.2 s), then distillation (1.1 s, changed nothing)"
+    assert f"A mine channels by L1 magnitude, {how} B channels by L1 magnitude, {how}" in text
+    assert "recovered recovered" not in text
 
 
 def test_kept_numbers_stand_beside_measured_ones_and_are_not_paired():

@@ -18,6 +18,8 @@ from analysis.pruning.plan import Plan, repick, uniform_plan
 from analysis.pruning.plan_json import from_json
 from analysis.recovery.recovered import Step
 from analysis.report import Reported, Subject, trial_report
+from analysis.report.cells import change_cell
+from analysis.tasks import ACCURACY
 from tests.report.reading import Reader, value
 from tests.report.subjects import deep, measured, opened, subject, trial
 
@@ -90,10 +92,33 @@ def test_the_cost_table_holds_the_counts_themselves():
         row = found.row("Cost", name)
         assert tuple(int(value(cell)) for cell in row[1:]) == counts
         assert row[2].split()[1] == f"{100 * (counts[1] / counts[0] - 1):+.0f}%"
-    timed = found.row("Cost", "Latency")[2].split()
-    assert [float(timed[i]) for i in (0, 2, 4)] == pytest.approx(
-        [now.latency.median, now.latency.low, now.latency.high], abs=6e-4
+    assert [row[0] for row in found.table("Cost")].count("Latency") == 1 and "timed beside" not in found.text
+    for cell, latency in zip(
+        found.row("Cost", "Latency")[1:], (now.dense_latency, now.latency), strict=True
+    ):  # the dense network's of the same moments, not of others
+        timed = cell.split()
+        assert [float(timed[i]) for i in (0, 2, 4)] == pytest.approx(
+            [latency.median, latency.low, latency.high], abs=6e-4
+        )
+
+
+@pytest.mark.parametrize(("faster", "said"), [(0.0001, "no difference"), (0.012, "-0.012 ms")])
+def test_a_latency_that_is_shown_as_equal_has_no_difference(faster, said):
+    numbers = trial("digits-cnn").numbers
+    dense = replace(numbers.dense_latency, median=0.5, low=0.5, high=0.5)
+    now = replace(dense, median=0.5 - faster, low=0.5 - faster, high=0.5 - faster)
+    page = trial_report(
+        subject("digits-cnn"),
+        replace(trial("digits-cnn"), numbers=replace(numbers, latency=now, dense_latency=dense)),
     )
+    look = "" if said == "no difference" else "better"
+    assert f'<span class="change {look}">{said}</span>' in page and "-0.00 ms" not in page
+
+
+def test_a_change_that_is_shown_as_zero_has_no_sign():
+    for change in (-0.0001, 0.0001):
+        assert change_cell(Interval(change, -0.1, 0.1), ACCURACY).text == "0.0 points"
+    assert change_cell(Interval(-0.001, -0.1, 0.1), ACCURACY).text == "-0.1 points"
 
 
 def test_the_layer_table_adds_up_to_the_whole_network():
@@ -128,6 +153,39 @@ def test_classes_and_lost_examples_are_counted_by_hand():
     changes = [value(row[4]) for row in found.table("What was lost")[1:]]
     assert changes == sorted(changes)
     assert f"{int((was & ~now).sum())} were right before and are wrong now" in found.text
+
+
+def with_answers(answers):
+    """The digits report of a network with these answers."""
+    numbers = trial("digits-cnn").numbers
+    return read(
+        "digits-cnn", numbers=replace(numbers, evaluation=replace(numbers.evaluation, answers=answers))
+    )
+
+
+def with_lost(count):
+    """The digits report of a network that gets so many more examples wrong than the dense one."""
+    before = subject("digits-cnn").dense.evaluation
+    answers, right = before.answers.clone(), (before.answers == before.split.targets).nonzero()[:count, 0]
+    answers[right] = (answers[right] + 1) % 10
+    return with_answers(answers)
+
+
+def test_one_example_is_not_told_as_many():
+    one = with_lost(1).text
+    assert "Of 300 examples 1 was right before and is wrong now, 0 the other way" in one
+    assert "1 answer changed in all" in one
+    assert "2 were right before and are wrong now" in with_lost(2).text
+    assert "2 answers changed in all" in with_lost(2).text
+
+
+def test_the_axis_of_the_classes_fits_what_is_drawn_and_says_where_it_does_not_begin():
+    said = "accuracy (%); the axis does not begin at 0"
+    near, far = with_lost(1), read("digits-cnn")  # one falls by 3 points, the other to 0
+    assert said in near.drawn and said not in far.drawn and "accuracy (%)" in far.drawn
+    classes = near.drawn.index(said)
+    ticks = [float(text) for text in near.drawn[:classes] if re.fullmatch(r"[\d.]+", text)]
+    assert 100 in ticks and not any(20 < tick < 80 for tick in ticks[-8:])
 
 
 def test_of_a_network_that_predicts_values_the_errors_are_counted():
@@ -263,8 +321,8 @@ def test_recovery_is_told_step_by_step():
     steps = (Step("recalibration", {}, 0.25), Step("fine-tuning", {"learning_rate": 0.01, "epochs": 3}, 12.0))
     rows = read("digits-cnn", plan=plan, steps=steps).table("Recovery")
     assert rows[1:] == [
-        ["1", "recalibration", "–", "0.2 s"],
-        ["2", "fine-tuning", "learning rate 0.01, epochs 3", "12.0 s"],
+        ["1", "recalibration", "–", "0.2\N{NO-BREAK SPACE}s"],
+        ["2", "fine-tuning", "learning rate 0.01, epochs 3", "12.0\N{NO-BREAK SPACE}s"],
     ]
     assert "not kept any more" in read("digits-cnn", plan=plan, steps=None).text
     assert "Recovery" not in read("digits-cnn").tables

@@ -80,8 +80,8 @@ def _measures(sides: Sequence[Side]) -> None:
         st.html(measure_table.table([side.trial for side in sides], heads, metrics, theme.palette()))
         st.caption(
             f"As they were measured, on {sides[0].summary.images:,} {workspace.opened().dataset.noun}; the small numbers are "
-            f"against {sides[0].letter}. Point at a number for its 95% interval. Latencies of different moments are compared "
-            "best in percent of the dense network's, which was timed beside each."
+            f"against {sides[0].letter}. Point at a metric's number for its 95% interval. A machine is not always equally fast: "
+            "compare latencies in percent of the dense network's, which was timed beside each trial."
         )
         columns = st.columns(MOST)
         for side, column in zip(sides, columns, strict=False):
@@ -111,8 +111,8 @@ def _against_cost(sides: Sequence[Side], trials: Sequence[Summary]) -> None:
     figure = compare_figures.quality_and_cost(spots, front, theme.palette(), metric=metric, cost=label)
     st.plotly_chart(figure, config=figures.CONFIG, key="history:cost")
     st.caption(
-        "Up and to the left is better; bars are 95% intervals. The dotted line joins the trials of this history that no "
-        "other beats: what lies below it has been bettered."
+        "Up and to the left is better; bars are 95% intervals. The dotted line joins the best trials of this history: for "
+        "a trial below it, some other trial is at least as good in both."
     )
 
 
@@ -122,8 +122,8 @@ def _paired(sides: Sequence[Side]) -> None:
     images = workspace.image_count()
     key = (images, tuple(side.trial.plan for side in sides))
     st.caption(
-        "Intervals of two networks may overlap although one is better. Asked of the same examples they can be paired, which "
-        "tells smaller differences apart."
+        "Intervals of two networks may overlap although one is better. Here both answer the same examples, so that smaller "
+        "differences show."
     )
     if st.button("Measure the differences now", key="history:paired"):
         with st.spinner("Measuring…"):
@@ -144,7 +144,11 @@ def _paired(sides: Sequence[Side]) -> None:
         verdict = theme.verdict(difference, metric)
         st.caption(
             f"95% interval {theme.change_interval(difference, metric)}: "
-            + (f"{verdict} than {sides[0].letter}." if verdict else f"not told apart from {sides[0].letter}.")
+            + (
+                f"{verdict} than {sides[0].letter}."
+                if verdict
+                else f"no difference beyond noise from {sides[0].letter}."
+            )
         )
 
 

@@ -18,7 +18,7 @@ Text = Callable[[float], str]
 def table(
     trials: Sequence[Trial], heads: Sequence[tuple[str, str]], metrics: Sequence[Metric], palette: Palette
 ) -> str:
-    """A row for each measure; below each number of a later trial its difference against the first trial.
+    """A row for each measure; below a number of a later trial its difference against the first trial.
 
     `heads` are (title, when it was measured) of the trials. Rows of metrics that a trial does not have are empty there.
     """
@@ -26,12 +26,14 @@ def table(
         f"<th>{html.escape(title)}<br><small>{html.escape(when)}</small></th>" for title, when in heads
     )
     rows = [_metric_row(metric, trials) for metric in metrics]
-    nothing = [""] * len(trials)
     rows += [_cost_row(label, values, text) for label, values, text in _costs(trials)]
-    # Milliseconds of different moments are not compared: the machine may have been busy.
-    rows.append(_row("latency", [f"{trial.measurement.latency.median:.2f} ms" for trial in trials], nothing))
-    encodings = [html.escape(trial.measurement.size.best_encoding) for trial in trials]
-    rows.append(_row("best encoding", encodings, nothing))
+    measured, nothing = [trial.measurement for trial in trials], [""] * len(trials)
+    encodings = [html.escape(m.size.best_encoding) for m in measured]
+    rows.append(_row("Best encoding", encodings, nothing))
+    # Latencies have no difference: those of different moments are not compared, and their shares are too noisy.
+    rows.append(_row("Latency", [f"{m.latency.median:.2f} ms" for m in measured], nothing))
+    shares = [f"{m.latency.median / m.dense_latency.median:.0%}" for m in measured]
+    rows.append(_row("Latency, % of the dense network's", shares, nothing))
     return (
         f"<style>{_css(palette)}</style><div class='ps-side'><table><thead><tr><th></th>{head}</tr></thead>"
         f"<tbody>{''.join(rows)}</tbody></table></div>"
@@ -41,13 +43,11 @@ def table(
 def _costs(trials: Sequence[Trial]) -> Iterator[tuple[str, list[float], Text]]:
     """(label, value of each trial, how it is written)."""
     measured = [trial.measurement for trial in trials]
-    yield "parameters", [m.cost.parameters for m in measured], "{:,}".format
-    yield "nonzero connections", [m.cost.nonzero_connections for m in measured], "{:,}".format
+    yield "Parameters", [m.cost.parameters for m in measured], "{:,}".format
+    yield "Nonzero connections", [m.cost.nonzero_connections for m in measured], "{:,}".format
     yield "MACs", [m.cost.macs for m in measured], "{:,}".format
-    yield "bytes as saved", [m.size.saved for m in measured], theme.bytes_text
-    yield "bytes, best lossless", [m.size.best for m in measured], theme.bytes_text
-    shares = [100 * m.latency.median / m.dense_latency.median for m in measured]
-    yield "latency, of the dense network's", shares, lambda value: f"{value:.0f}%"
+    yield "Bytes as saved", [m.size.saved for m in measured], theme.bytes_text
+    yield "Bytes, best lossless", [m.size.best for m in measured], theme.bytes_text
 
 
 def _metric_row(metric: Metric, trials: Sequence[Trial]) -> str:

@@ -45,9 +45,13 @@ def criterion(trial: Summary) -> str:
 
 
 def when(seconds: float) -> str:
-    """A moment, in the reader's time zone: 2026-03-01 14:05."""
+    """A moment in the reader's time zone, which it names: 2026-03-01 14:05 CET."""
     try:
         zone: tzinfo = ZoneInfo(st.context.timezone or "UTC")
     except (OSError, ValueError, ZoneInfoNotFoundError):  # whatever the browser says
         zone = UTC
-    return datetime.fromtimestamp(seconds, zone).strftime("%Y-%m-%d %H:%M")
+    moment = datetime.fromtimestamp(seconds, zone)
+    name = moment.strftime("%Z")
+    return (
+        f"{moment:%Y-%m-%d %H:%M} {name if name.isalpha() else f'UTC{name}'}"  # zones without a name say +03
+    )

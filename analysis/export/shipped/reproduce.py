@@ -1,9 +1,15 @@
-"""Makes the pruned network from the weights of the original. Needs torch, and the files beside it.
+"""Makes the exported network from the weights of the original. Needs torch, and the files beside it.
 
-    python reproduce.py original.safetensors pruned.pt
+    python reproduce.py original.safetensors network.pt
 
-The original may be a safetensors file or a state dict that torch.save wrote. What is written is a state dict for
-the class in network.py: load("pruned.pt") gives the network.
+The original is the dense network's weights as they were loaded: a safetensors file, or a state dict that torch.save
+wrote. If you have no such file: in Prunescope, export the network as "Dense" in the format "Weights and source", and
+take its network.safetensors. For a sample network, sample_models/weights/NAME.safetensors will do.
+
+What is written is a state dict for the class in network.py: load("network.pt") gives the network. If
+recovered.safetensors lies beside this file, the network was trained or mended after pruning, and its weights come from
+there. The original is then read to check alone: that it is the network that was pruned, and that what was removed from it
+is gone.
 """
 
 from __future__ import annotations
@@ -49,7 +55,7 @@ def reproduce(recipe: dict[str, Any], data: dict[str, Tensor], original: Path) -
     if missing:
         sys.exit(
             f"{original} holds the weights of another network: {len(missing)} of {len(recipe['tensors'])} tensors are "
-            f"not in it as they were, the first is {missing[0]}. Give the file that was pruned."
+            f"not in it as they were, the first is {missing[0]}. Give the file that was pruned: see python reproduce.py --help."
         )
     state = {name.removeprefix("given/"): value for name, value in data.items() if name.startswith("given/")}
     for name, entry in recipe["tensors"].items():
@@ -61,7 +67,7 @@ def reproduce(recipe: dict[str, Any], data: dict[str, Tensor], original: Path) -
     zeroed = {name: _unpacked(data[f"zeroed/{name}"], state[name]) for name in recipe["zeroed"]}
     if recipe["recovered"]:
         print(
-            "It was trained again after pruning: weights come from recovered.safetensors, not from the original."
+            "It was trained or mended after pruning: weights come from recovered.safetensors, not from the original."
         )
         return _recovered(state, zeroed)
     for name, mask in zeroed.items():
@@ -115,6 +121,9 @@ def _unpacked(packed: Tensor, like: Tensor) -> Tensor:
 
 
 if __name__ == "__main__":
+    if {"-h", "--help"} & {*sys.argv[1:]}:
+        print(__doc__)
+        sys.exit()
     if len(sys.argv) != 3:
         sys.exit(__doc__)
     sys.exit(main(*sys.argv[1:]))
