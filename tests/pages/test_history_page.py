@@ -121,12 +121,16 @@ def test_a_label_is_kept_and_found_again(three: AppTest) -> None:
     three.text_area[0].set_value("kept <b>well</b>")
     button(three, "Save").click().run()
     assert trials(three)[1].label == Label("half of the first", "kept <b>well</b>", True, ())
-    assert rows(three)["name"] == ["", "half of the first", "dense network"]
+    connections = sum(layer.connections for layer in sample_models.load(NETWORK).network.layers)
+    unnamed = f"channels by L1 magnitude, {trials(three)[2].nonzero_connections / connections:.0%} left"
+    assert rows(three)["name"] == [unnamed, "half of the first", "dense network"]
     assert rows(three)["star"] == ["", "★", ""]
     assert "half of the first" in [s.value for s in three.subheader]
     find = next(t for t in three.text_input if t.label == "Find")
     find.set_value("WELL").run()
     assert rows(three)["name"] == ["half of the first"]
+    find.set_value("l1 magnitude").run()
+    assert rows(three)["name"] == [unnamed]
     find.set_value("nowhere").run()
     assert "No trial fits" in three.info[0].value
 

@@ -26,11 +26,11 @@ def columns(
     """
     rows = [trials[i] for i in shown]
     scale = 100 if metric.percent else 1
-    labels = [row.label for row in rows]
+    labels, whole = [row.label for row in rows], sum(connections)
     content: dict[str, Any] = {
         "star": ["★" if label.star else "" for label in labels],
         "current": ["●" if row.key == current else "" for row in rows],
-        "name": [row.label.name or ("dense network" if row.is_dense else "") for row in rows],
+        "name": [words.called(row, whole) for row in rows],
         "headline": [scale * row.headline.value for row in rows],
         "change": [None if row.change is None else scale * row.change.value for row in rows],
         "way": _ways(trials, shown, scale),
@@ -64,7 +64,7 @@ def column_config(trials: Sequence[Summary], metric: Metric) -> dict[str, Any]:
     return {
         "star": kinds.TextColumn("★", width=34, pinned=True, help="Starred trials"),
         "current": kinds.TextColumn("●", width=34, pinned=True, help="The plan in force"),
-        "name": kinds.TextColumn("name", width=130, pinned=True),
+        "name": kinds.TextColumn("name", width=235, pinned=True),
         "headline": kinds.NumberColumn(metric.label, format="%.1f%%" if metric.percent else "%.3f"),
         "change": kinds.NumberColumn(
             f"change{points}", format="%+.1f" if metric.percent else "%+.3f",
@@ -87,7 +87,9 @@ def column_config(trials: Sequence[Summary], metric: Metric) -> dict[str, Any]:
         "latency_share": kinds.NumberColumn(
             "latency, of dense", format="%.0f%%", help="Of the dense network's, timed in the same moments."
         ),
-        "when": kinds.DatetimeColumn("measured", format="YYYY-MM-DD HH:mm", timezone=st.context.timezone),
+        "when": kinds.DatetimeColumn("measured", format="YYYY-MM-DD HH:mm", timezone=st.context.timezone,
+            help=f"In the time zone of your browser: {st.context.timezone or 'UTC'}.",
+        ),
         "removes": kinds.TextColumn("removes"),
         "criterion": kinds.TextColumn("criterion"),
         "tags": kinds.ListColumn("tags"),

@@ -9,7 +9,7 @@ import streamlit as st
 
 from analysis.history import Summary
 from ui import keeping, workspace
-from ui.history import choosing, table_data, trial_card
+from ui.history import choosing, table_data, trial_card, words
 
 _ROW, _HEAD, _MOST_ROWS = 35, 38, 12  # pixels, pixels, rows in sight
 
@@ -39,8 +39,8 @@ def table(trials: Sequence[Summary]) -> None:
         alt="Trials",
     )  # fmt: skip
     st.caption(
-        "One row a trial, the newest first; click a column's head to sort. Tick one on the left to see it in full, bring it "
-        "back or name it; tick several to compare them."
+        "One row a trial, the newest first; a click on a column's head sorts them. Tick one on the left to see it in full, "
+        "bring it back or name it; tick several to compare them."
     )
     own = [trials[i] for i in shown if trials[i].id in chosen]
     if len(own) == 1:
@@ -58,6 +58,7 @@ def _take(key: str, numbers: Sequence[int]) -> None:
 def _filtered(trials: Sequence[Summary]) -> list[int]:
     """Positions of the trials that fit what is asked for, the newest first."""
     tags = sorted({tag for trial in trials for tag in trial.label.tags})
+    connections = sum(layer.connections for layer in workspace.network().layers)
     left, middle, right = st.columns([1, 2, 3], vertical_alignment="bottom")
     starred = left.toggle("Starred only", key=_key("starred"), persist_state="session")
     wanted = (
@@ -66,7 +67,7 @@ def _filtered(trials: Sequence[Summary]) -> list[int]:
         else []
     )
     text = right.text_input(
-        "Find", key=_key("text"), persist_state="session", placeholder="in names and notes"
+        "Find", key=_key("text"), persist_state="session", placeholder="in names, tags and notes"
     ).casefold()
     return [
         i
@@ -74,7 +75,10 @@ def _filtered(trials: Sequence[Summary]) -> list[int]:
         if (label := trials[i].label)
         and (label.star or not starred)
         and all(tag in label.tags for tag in wanted)
-        and (text in label.name.casefold() or text in label.note.casefold())
+        and any(
+            text in part.casefold()
+            for part in (words.called(trials[i], connections), *label.tags, label.note)
+        )
     ]
 
 

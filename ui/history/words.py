@@ -16,12 +16,16 @@ _REMOVES = {"channel": "channels", "weight": "weights", "mixed": "channels and w
 
 
 def title(trial: Summary) -> str:
+    """What a trial of the chosen network is called, see :func:`called`."""
+    return called(trial, sum(layer.connections for layer in workspace.network().layers))
+
+
+def called(trial: Summary, connections: int) -> str:
     """The name that somebody gave a trial, or else what it removes: channels by L1 magnitude, 45% (of connections) left."""
     if trial.label.name:
         return trial.label.name
     if trial.is_dense:
         return "dense network"
-    connections = sum(layer.connections for layer in workspace.network().layers)
     how = f"by {criterion(trial)}" if trial.criterion else BY_HAND
     words = f"{removes(trial)} {how}, {trial.nonzero_connections / connections:.0%} left"
     return words + (", recovered" if trial.is_recovered else "")
