@@ -126,12 +126,10 @@ def test_a_label_is_kept_and_found_again(three: AppTest) -> None:
     assert rows(three)["name"] == [unnamed, "half of the first", "dense network"]
     assert rows(three)["star"] == ["", "★", ""]
     assert "half of the first" in [s.value for s in three.subheader]
-    find = next(t for t in three.text_input if t.label == "Find")
-    find.set_value("WELL").run()
-    assert rows(three)["name"] == ["half of the first"]
-    find.set_value("l1 magnitude").run()
-    assert rows(three)["name"] == [unnamed]
-    find.set_value("nowhere").run()
+    for text, found in (("WELL", ["half of the first"]), ("l1 magnitude", [unnamed])):
+        next(t for t in three.text_input if t.label == "Find").set_value(text).run()
+        assert rows(three)["name"] == found
+    next(t for t in three.text_input if t.label == "Find").set_value("nowhere").run()
     assert "No trial fits" in three.info[0].value
 
 
