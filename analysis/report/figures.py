@@ -135,7 +135,8 @@ def quality_against_cost(name: str, points: Sequence[Point], metric: Metric, cos
     _names(canvas, names, places)
     at.set_xlim(0, wide)
     at.set_ylim(low, high)
-    at.yaxis.set_major_locator(MaxNLocator(6))
+    ticks = MaxNLocator(6, steps=[1, 2, 5, 10]).tick_values(low, high)
+    at.set_yticks([tick for tick in ticks if low <= tick <= (100 if metric.percent else high)])
     canvas.titles(f"{cost} (% of the dense network's)", f"{metric.label}{' (%)' if metric.percent else ''}")
     return canvas.markup()
 
