@@ -135,6 +135,7 @@ def _name_a_trial(page: Page) -> None:
     page.locator("label").filter(has_text=re.compile("^Star$")).click()
     page.get_by_role("button", name="Save", exact=True).click()
     settle(page)
+    page.get_by_text("Saved.").wait_for(state="hidden")
 
 
 def _whole_page(page: Page) -> None:

@@ -70,7 +70,7 @@ def tree(
                 "width": [3 if node.summary.key == current else 1 for node in drawn.nodes],
             },
             "colorbar": {
-                "title": {"text": "change,<br>points" if metric.percent else "change", "side": "top"},
+                "title": {"text": "change,<br>points" if metric.percent else "change", "side": "top", "font": {"size": 12}},
                 "thickness": 12, "outlinewidth": 0, "lenmode": "pixels", "len": min(220, _LANE * lanes + 90),
                 "y": 1, "yanchor": "top",
             },

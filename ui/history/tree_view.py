@@ -31,10 +31,10 @@ def tree(trials: Sequence[Summary]) -> None:
             figure, key=key, config=figures.CONFIG, selection_mode="points", on_select=lambda: _take(key)
         )
     st.caption(
-        "A dot is a trial, and what grew from it follows to the right. Pale dots lost nothing, red ones lost, green ones are "
-        "better than the dense network: look where along a line they turn. Stars are those you starred, the thick ring is "
-        "the plan in force. A dotted line stands for trials in a row that are not drawn, as many as it says; the table has "
-        "them. Click a dot to see its trial, more of them to compare, and one again to let go of it."
+        "A dot is a trial, and what grew from it follows to the right. Dots without colour lost nothing, red ones lost, green "
+        "ones are better than the dense network: look where along a line they turn. Stars are those you starred, the thick "
+        "ring is the plan in force. A dotted line stands for trials in a row that are not drawn, as many as it says; the "
+        "table has them. Click a dot to see its trial, more of them to compare, and one again to let go of it."
     )
     own = choosing.chosen_of(shown)
     if len(own) == 1:
