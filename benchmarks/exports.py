@@ -49,8 +49,7 @@ def main(kinds: list[str]) -> None:
                 refused[kind].append(what)
                 print(f"{what}, {kind}: {error}")
                 continue
-            allowed = FORMATS[kind].tolerance * max(1.0, float(shipment.expected.abs().max()))
-            worst[kind] = max(worst[kind], (found.difference / allowed, what))
+            worst[kind] = max(worst[kind], (found.difference / found.allowed, what))
         print(what, flush=True)
     rows: list[Row] = []
     for kind in kinds:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import groupby
-from typing import Any
 
 from analysis.export.markdown import plain, table
 from analysis.export.shipment import Shipment
@@ -12,17 +11,7 @@ from analysis.importance.registry import find_criterion
 from analysis.look import channel_list
 from analysis.pruning.plan import Pick, Plan
 from analysis.recovery.recovered import Step
-
-_UNSAID = ("from", "epoch")  # a digest that is a step before, and what a sentence says
-_OFF: tuple[Any, ...] = (None, False, 0, "", [], ())
-_NAMES = {  # of settings whose own name says too little
-    "recipe.l1": "L1 penalty",
-    "recipe.l2": "L2 penalty",
-    "recipe.last": "last layers that learned",
-    "distillation.soft": "share of the dense network's answers",
-    "soft": "soft pruning",
-}
-_NO_EPOCH = "no epoch was better on the held-out examples than the network that training began from, so training changed nothing"
+from analysis.recovery.step_words import outcome_words, settings_words
 
 
 def title(shipment: Shipment) -> str:
@@ -125,51 +114,6 @@ def _share(ratio: float | None) -> str:
 
 
 def _step(step: Step) -> str:
-    found = list(_flat(step.settings))
-    return f"{plain(step.method)}, {step.seconds:.1f} s{_settings(found)}{_outcome(found)}"
-
-
-def _settings(found: Sequence[tuple[str, Any]]) -> str:
-    """The settings that say something: what is off is left out."""
-    said = [
-        _name(name) + ("" if value is True else f" {_value(value)}")
-        for name, value in found
-        if _last(name) not in _UNSAID and (_last(name) == "seed" or value not in _OFF)
-    ]
-    return f": {', '.join(said)}" if said else ""
-
-
-def _outcome(found: Sequence[tuple[str, Any]]) -> str:
-    """Which epoch of a training its weights are of, as a sentence; empty for other steps."""
-    epoch = dict(found).get("epoch")
-    if epoch is None:
-        return ""
-    if epoch:
-        return f". Epoch {plain(epoch)} was kept."
-    return (
-        ". No epoch was better on the held-out examples than the network that training began from, so training changed "
-        "nothing."
-    )
-
-
-def _flat(settings: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
-    """Each setting by its dotted name, however deep it stands."""
-    for key, value in settings.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{above}{key}.")
-        else:
-            yield f"{above}{key}", value
-
-
-def _last(name: str) -> str:
-    return name.rpartition(".")[2]
-
-
-def _name(name: str) -> str:
-    return _NAMES.get(name) or plain(_last(name).replace("_", " "))
-
-
-def _value(value: Any) -> str:
-    if isinstance(value, float):
-        return f"{value:g}"
-    return " ".join(map(plain, value)) if isinstance(value, (list, tuple)) else plain(value)
+    settings, outcome = plain(settings_words(step.settings)), plain(outcome_words(step))
+    said = f"{plain(step.method)}, {step.seconds:.1f} s{f': {settings}' if settings else ''}"
+    return f"{said}. {outcome}" if outcome else said

@@ -30,9 +30,8 @@ class Export:
         Bytes of each file by its name.
     exported : str
         The digest of the files in the folder of exports.
-    difference, tolerance, allowed : float
-        The largest difference of an output from the network's own, the share of the largest output that is allowed, and
-        how much that is.
+    difference, allowed : float
+        The largest difference of an output from the network's own, and what it may be.
     examples : int
         How many evaluation examples the files answered.
     quality : mapping
@@ -44,7 +43,6 @@ class Export:
     files: Mapping[str, int] = field(default_factory=dict)
     exported: str = ""
     difference: float = 0.0
-    tolerance: float = 0.0
     allowed: float = 0.0
     examples: int = 0
     quality: Mapping[str, Interval] = field(default_factory=dict)
@@ -130,7 +128,6 @@ def made(name: str, shipment: Shipment) -> Export:
         files={file: len(content) for file, content in found.files.items()},
         exported=exports_here().put(found.files),
         difference=found.difference,
-        tolerance=FORMATS[name].tolerance,
         allowed=found.allowed,
         examples=found.examples,
         quality=found.quality,

@@ -152,11 +152,8 @@ def test_training_that_changed_nothing_is_said():
         Step("distillation", {**settings, "epoch": 2}, 1.0),
     )
     said = "distillation, 1.0 s: epochs 3, learning rate 0.005, seed 0."
-    assert nothing == (
-        f"1. {said} No epoch was better on the held-out examples than the network that training began from, so training "
-        "changed nothing."
-    )
-    assert kept == f"2. {said} Epoch 2 was kept."
+    assert nothing == f"1. {said} No epoch was better than the start, so training changed nothing."
+    assert kept == f"2. {said} The weights of epoch 2 are kept."
 
 
 def test_settings_that_are_off_are_left_out_and_nested_ones_are_read():
@@ -164,9 +161,9 @@ def test_settings_that_are_off_are_left_out_and_nested_ones_are_read():
     told = {"from": "c" * 64, "epoch": 4, **parameters(recipe, Distillation(hints=("fc_1", "fc2")))}
     (line,) = steps_of(Step("distillation", told, 1.0))
     assert line == (
-        "1. distillation, 1.0 s: epochs 4, learning rate 0.1, batch 64, optimiser sgd, momentum 0.9, seed 0, schedule "
-        "cosine, warm up 0.1, L2 penalty 0.0001, flip, temperature 4, share of the dense network's answers 0.9, hints "
-        "fc\\_1 fc2, hint weight 1. Epoch 4 was kept."
+        "1. distillation, 1.0 s: epochs 4, learning rate 0.1, examples in a step 64, optimiser SGD, momentum 0.9, seed 0, "
+        "learning rate falls by cosine, share of warm-up 0.1, L2 penalty 0.0001, images mirrored, temperature 4, share of "
+        "soft answers 0.9, hints fc\\_1 and fc2, hint weight 1. The weights of epoch 4 are kept."
     )
 
 

@@ -64,9 +64,8 @@ def test_a_part_says_what_its_files_are_and_answer(given):
         kept = exports_here().get(part.exported)
         assert {name: len(content) for name, content in kept.items()} == part.files
         assert part.bytes == sum(map(len, kept.values())) and not part.reason
-        assert part.examples == len(given.split) and 0 <= part.difference <= part.tolerance * max(
-            1, expected.abs().max()
-        )
+        assert part.examples == len(given.split) and 0 <= part.difference <= part.allowed
+        assert part.allowed == pytest.approx(1e-5 * max(1.0, float(expected.abs().max())))
         accuracy = float((expected.argmax(1) == targets).double().mean())
         assert part.quality["accuracy"].value == pytest.approx(accuracy)
 

@@ -50,6 +50,10 @@ def _all(made: Sequence[Export], papers: Mapping[str, bytes]) -> bytes:
     return bundle(parcel(files, papers))
 
 
+def kind(plan: Plan) -> str:
+    """What a network went through, in a word."""
+    return "dense" if plan.is_dense else "recovered" if plan.recovered else "pruned"
+
+
 def _stem(plan: Plan) -> str:
-    how = "dense" if plan.is_dense else "recovered" if plan.recovered else "pruned"
-    return f"{plan.network}-{how}"
+    return f"{plan.network}-{kind(plan)}"

@@ -32,7 +32,10 @@ def export() -> None:
         st.info("Tick at least one format.")
         return
     study = studies.Study(
-        "export", f"Export of {workspace.title()}", plan=plan, parameters=unit.parameters(formats)
+        "export",
+        f"Export of {workspace.title()}, {downloads.kind(plan)}",
+        plan=plan,
+        parameters=unit.parameters(formats),
     )
     studies.panel(
         study, lambda parts: _draw(study, plan, now, parts), button="Make and check",
@@ -57,7 +60,7 @@ def _draw(study: studies.Study, plan: Plan, now: Measurement, parts: Sequence[Me
 def _table(plan: Plan, made: Sequence[Export], now: Measurement) -> None:
     """A row for each format, with its download."""
     metric = now.evaluation.task.headline
-    head = ("Format", "Files", "Bytes", "Largest difference", f"{metric.label} reloaded", "")
+    head = ("Format", "Files", "Size", "Largest difference", f"{metric.label} reloaded", "")
     for column, text in zip(st.columns(_WIDTHS), head, strict=True):
         column.caption(text)
     for export in made:
@@ -71,8 +74,8 @@ def _table(plan: Plan, made: Sequence[Export], now: Measurement) -> None:
             downloads.one(plan, export)
     screen = theme.number(now.headline.value, metric)
     st.caption(
-        "Sizes are those of the files. The difference is the largest of any output from the network's own; allowed is "
-        f"that share of the largest output, or of 1. {metric.label} on the screen: {screen}. "
+        "Sizes are those of the files. The difference is the largest of any output from the network's own; what is allowed "
+        f"grows with the largest output. {metric.label} on the screen: {screen}. "
         "Files stay for an hour at least; if a download fails later, reload the page and make them again."
     )
 
@@ -96,7 +99,7 @@ def _quality(export: Export, now: Measurement, metric: Metric) -> str:
 
 def _difference(export: Export) -> str:
     found = f"{export.difference:.1e}" if export.difference else "0"
-    return f"{found}  \n:small[:gray[allowed: {export.tolerance:.0e}]]"
+    return f"{found}  \n:small[:gray[allowed: {export.allowed:.1e}]]"
 
 
 def _everything(plan: Plan, made: Sequence[Export]) -> None:
