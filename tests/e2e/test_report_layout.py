@@ -6,7 +6,6 @@ import pytest
 
 from analysis.history import Label
 from analysis.report import comparison_report, trial_report
-from tests.e2e import harness
 from tests.report.subjects import subject, trial
 
 pytestmark = pytest.mark.e2e
@@ -19,12 +18,6 @@ WIDE = """() => ({
   tables: [...document.querySelectorAll(".wide")].map(e => [e.scrollWidth > e.clientWidth,
     getComputedStyle(e).overflowX, getComputedStyle(e).backgroundAttachment.includes("local")]),
 })"""
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    with harness.browser() as browser:
-        yield browser
 
 
 def looked_at(chromium, html, width):
