@@ -137,9 +137,9 @@ def duration(seconds: float) -> str:
     return f"about {seconds:.0f} s" if seconds < 90 else f"about {seconds / 60:.0f} minutes"
 
 
-def threads(number: int) -> str:
-    """How many threads: 1 thread, 4 threads."""
-    return "1 thread" if number == 1 else f"{number} threads"
+def counted(number: int, noun: str) -> str:
+    """So many things: 1 thread, 4 threads."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def channel_list(numbers: Sequence[int]) -> str:

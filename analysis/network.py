@@ -122,6 +122,10 @@ class Network:
         """Number of trainable values."""
         return sum(p.numel() for p in self.module.parameters())
 
+    def connections(self) -> int:
+        """How many weights its layers have, zeros included; biases are not counted."""
+        return sum(layer.connections for layer in self.layers)
+
 
 def from_graph(name: str, module: fx.GraphModule, example_input: Tensor) -> Network:
     """The :class:`Network` of an fx graph whose activations are modules already.

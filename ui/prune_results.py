@@ -90,7 +90,7 @@ def metric_cards(now: Measurement, dense: Measurement) -> None:
         + f", on {now.evaluation.split.origin}. Best lossless encoding: {now.size.best_encoding}"
         + ("" if is_dense else f" (dense: {dense.size.best_encoding})")
         + f". Latency: middle half {now.latency.low:.2f} to {now.latency.high:.2f} ms, batch "
-        f"{now.latency.batch}, {theme.threads(now.latency.threads)}, {now.latency.runs} runs"
+        f"{now.latency.batch}, {theme.counted(now.latency.threads, 'thread')}, {now.latency.runs} runs"
         + ("." if is_dense else f"; dense {now.dense_latency.median:.2f} ms in the same moments.")
     )
     with st.expander("All metrics"):

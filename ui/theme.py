@@ -14,13 +14,13 @@ from analysis.look import (
     bytes_text,
     change_interval,
     count,
+    counted,
     delta,
     duration,
     interval,
     is_nothing,
     number,
     saving,
-    threads,
     verdict,
 )
 from analysis.measure.quality import Interval
@@ -33,6 +33,7 @@ __all__ = [
     "bytes_text",
     "change_interval",
     "count",
+    "counted",
     "delta",
     "delta_look",
     "duration",
@@ -41,7 +42,6 @@ __all__ = [
     "palette",
     "plain",
     "saving_look",
-    "threads",
     "verdict",
 ]
 

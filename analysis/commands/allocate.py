@@ -18,7 +18,6 @@ from analysis.commands.measured import interval_data, no_better, number
 from analysis.commands.options import (
     add_cut,
     add_source,
-    counted,
     epochs,
     file_to_write,
     opened,
@@ -28,6 +27,7 @@ from analysis.commands.options import (
 )
 from analysis.errors import PlanError
 from analysis.importance.registry import find_criterion
+from analysis.look import counted
 from analysis.network import Network
 from analysis.pruning.plan import Plan
 from analysis.pruning.plan_json import to_json

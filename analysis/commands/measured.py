@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from analysis.look import threads
+from analysis.look import counted
 from analysis.measure.measurement import Measurement
 from analysis.measure.quality import Evaluation, Interval
 from analysis.network import Network
@@ -115,7 +115,7 @@ def text_of(report: dict[str, Any], run: Measured, *, parts: bool = False) -> st
     time = report["latency_ms"]
     lines.append(
         f"  {'latency':20} {time['median']:.3f} ms ({time['low']:.3f} to {time['high']:.3f}), "
-        f"batch {time['batch']}, {threads(time['threads'])}"
+        f"batch {time['batch']}, {counted(time['threads'], 'thread')}"
     )
     lines += _parts(report) if parts else []
     picks = report.get("plan", {}).get("picks", {})

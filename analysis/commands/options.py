@@ -153,11 +153,6 @@ def written(path: Path, write: Callable[[], int], other: str = "file with -o") -
         ) from error
 
 
-def counted(number: int, noun: str) -> str:
-    """A number of things, such as "1 target" and "3 targets"."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
-
-
 def progress(message: str) -> None:
     """Say on stderr what is being done; stdout is for the report."""
     print(message, file=sys.stderr)

@@ -14,7 +14,6 @@ from analysis.commands.measured import interval_data, number
 from analysis.commands.options import (
     add_cut,
     add_source,
-    counted,
     file_to_write,
     opened,
     progress,
@@ -25,6 +24,7 @@ from analysis.errors import CriterionError
 from analysis.importance.registry import find_criterion, score
 from analysis.importance.scores import Scores
 from analysis.live import Gauge
+from analysis.look import counted
 from analysis.measure.quality import headline
 from analysis.pruning.plan import Granularity, targets
 from analysis.sensitivity import MARGIN, Sensitivity, measure_point, rankable, sweep

@@ -15,7 +15,7 @@ from analysis.export import changes, figures, usage
 from analysis.export.markdown import bullets, plain, table
 from analysis.export.registry import FORMATS
 from analysis.export.shipment import Shipment
-from analysis.look import bytes_text, number, threads
+from analysis.look import bytes_text, counted, number
 from analysis.measure.measurement import Numbers
 from analysis.measure.quality import Interval
 
@@ -131,7 +131,7 @@ def _measuring(shipment: Shipment) -> str:
         "figures shown."
     )
     return (
-        f"Latency is the time of one pass with a batch of {latency.batch:,}, on {threads(latency.threads)}: "
+        f"Latency is the time of one pass with a batch of {latency.batch:,}, on {counted(latency.threads, 'thread')}: "
         f"{latency.runs:,} runs after warm-up{turns}. MACs are the multiply-accumulates of convolutions, linear layers "
         f"and attention.{changed}"
     )

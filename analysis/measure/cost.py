@@ -38,7 +38,7 @@ def cost(network: Network) -> Cost:
     nonzero = {layer.name: int(network.weight(layer.name).count_nonzero()) for layer in network.layers}
     return Cost(
         parameters=network.parameters(),
-        connections=sum(layer.connections for layer in network.layers),
+        connections=network.connections(),
         nonzero_connections=sum(nonzero.values()),
         macs=by_layer.pop("", 0),
         layer_macs=by_layer,

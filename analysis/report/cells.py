@@ -8,12 +8,12 @@ from analysis.look import (
     bytes_text,
     change_interval,
     count,
+    counted,
     delta,
     interval,
     is_nothing,
     number,
     saving,
-    threads,
     verdict,
 )
 from analysis.measure.latency import Latency
@@ -88,7 +88,7 @@ def latency_card(latency: Latency, whole: Latency | None) -> Card:
     if whole and is_nothing(change):
         change = "no difference"
     look = faster(latency, whole) if change != "no difference" else ""
-    beside = f"batch {latency.batch}, {threads(latency.threads)}"
+    beside = f"batch {latency.batch}, {counted(latency.threads, 'thread')}"
     return Card("Latency", f"{latency.median:.3f} ms", change, look, beside)
 
 

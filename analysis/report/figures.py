@@ -189,22 +189,20 @@ def _cuts(name: str, rows: Sequence[tuple[str, Sequence[float]]], letters: Seque
             [100 * min(ratios), 100 * max(ratios)], [place] * 2, color=LIGHT.removed, linewidth=2, gid=tip
         )
         for ratio, words in _written(ratios, letters):
-            side = (
-                "center"
-                if len(words) <= _WIDE
-                else "left"
-                if ratio < _EDGE
-                else "right"
-                if ratio > 1 - _EDGE
-                else "center"
-            )
             canvas.axes.text(
-                100 * ratio, place, words, ha=side, va="center", color=LIGHT.kept, fontsize=FONT,
+                100 * ratio, place, words, ha=_side(ratio, words), va="center", color=LIGHT.kept, fontsize=FONT,
                 fontweight="bold", gid=tip,
             )  # fmt: skip
     canvas.axes.set_xlim(-8, 103)  # letters at nothing stand clear of the labels
     canvas.titles("removed (%)")
     return canvas.markup()
+
+
+def _side(ratio: float, words: str) -> str:
+    """How letters stand about their ratio, so that long ones stay inside the figure."""
+    if len(words) <= _WIDE or _EDGE <= ratio <= 1 - _EDGE:
+        return "center"
+    return "left" if ratio < _EDGE else "right"
 
 
 def _written(ratios: Sequence[float], letters: Sequence[str]) -> list[tuple[float, str]]:

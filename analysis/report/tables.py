@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from analysis.forgetting.classes import ClassChange
 from analysis.history.trial import Summary
 from analysis.importance.registry import CRITERIA, criterion_label
-from analysis.look import bytes_text, channel_list, threads
+from analysis.look import bytes_text, channel_list, counted
 from analysis.measure.measurement import Numbers
 from analysis.measure.quality import Interval
 from analysis.network import Network
@@ -239,7 +239,7 @@ def conditions(subject: Subject, trials: Sequence[Reported]) -> list[tuple[str, 
         ),
         (
             "Latency",
-            f"Median of timed passes after warm-up, batch {time.batch}, {threads(time.threads)}; the small line below "
+            f"Median of timed passes after warm-up, batch {time.batch}, {counted(time.threads, 'thread')}; the small line below "
             "it is the middle half. A pruned network and the dense one are timed in turn.",
         ),
         ("MACs", "Of convolutions, linear layers and attention, for one example; zeros are multiplied too."),

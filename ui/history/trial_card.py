@@ -78,6 +78,7 @@ def _measures(chosen: Summary, numbers: Numbers) -> None:
     metrics = {metric.key: metric for metric in workspace.opened().dataset.task.metrics}
     headline = workspace.opened().dataset.task.headline
     interval = f"95% interval {theme.interval(chosen.headline, headline)}"
+    threads = theme.counted(numbers.latency.threads, "thread")
     cards = [
         (headline.label, theme.number(chosen.headline.value, headline), interval),
         ("Nonzero connections", theme.count(chosen.nonzero_connections), None),
@@ -85,7 +86,7 @@ def _measures(chosen: Summary, numbers: Numbers) -> None:
         ("MACs", theme.count(chosen.macs), None),
         ("Bytes as saved", theme.bytes_text(chosen.saved), None),
         ("Bytes, best lossless", theme.bytes_text(chosen.best), f"As {numbers.size.best_encoding}."),
-        ("Latency", f"{chosen.latency:.2f} ms", f"Batch {numbers.latency.batch}, {theme.threads(numbers.latency.threads)}."),
+        ("Latency", f"{chosen.latency:.2f} ms", f"Batch {numbers.latency.batch}, {threads}."),
         ("Latency, of dense", f"{chosen.latency / chosen.dense_latency:.0%}", "Both timed in the same moments."),
     ]  # fmt: skip
     places = itertools.chain.from_iterable(st.columns(2) for _ in itertools.count())

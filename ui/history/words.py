@@ -17,7 +17,7 @@ _REMOVES = {"channel": "channels", "weight": "weights", "mixed": "channels and w
 
 def title(trial: Summary) -> str:
     """What a trial of the chosen network is called, see :func:`called`."""
-    return called(trial, sum(layer.connections for layer in workspace.network().layers))
+    return called(trial, workspace.network().connections())
 
 
 def called(trial: Summary, connections: int) -> str:

@@ -549,7 +549,8 @@ class Console {
     this.value.textContent = value === null ? "–" : this.text(value);
     this.root.classList.toggle("estimate", !shown);
     const change = value === null ? null : value - dense.value;
-    const isDense = Object.keys(ratios).length === 0 && (this.comparing || !(state.picked || state.beside));
+    const others = state.picked || state.beside; // what is gone beside the sliders' cuts
+    const isDense = Object.keys(ratios).length === 0 && (this.comparing || !others);
     this.change.textContent = change === null || isDense ? "" : this.delta(change);
     const clear = Math.abs(change) >= (metric.percent ? 0.0005 : 0.0005);
     this.change.className = `change ${!clear ? "" : change < 0 ? "bad" : "good"}`;
@@ -561,7 +562,7 @@ class Console {
     this.message.hidden = !data.message;
     this.undo.disabled = !state.can_undo;
     this.redo.disabled = !state.can_redo;
-    this.reset.disabled = Object.keys(this.cuts()).length === 0 && !state.picked && !state.beside;
+    this.reset.disabled = Object.keys(this.cuts()).length === 0 && !others;
     this.beside.textContent = state.beside ? `Cut as well: ${state.beside}.` : "";
     const free = this.free();
     const values = new Set(free.map((t) => this.ratios[t] || 0));
